@@ -1,0 +1,1 @@
+"""Settings, the command line and logs: what every other package stands on."""

@@ -1,0 +1,1 @@
+"""Starts and leads: the embedded stack now, tasks and pages to come."""

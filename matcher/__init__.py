@@ -1,0 +1,1 @@
+"""Answers similarity requests from Redis streams in batches."""

@@ -1,0 +1,1 @@
+"""The bucket format: what the pipeline writes and the matcher reads."""

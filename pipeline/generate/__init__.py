@@ -1,0 +1,1 @@
+"""Face-like descriptors made to order, with known identities."""

@@ -1,0 +1,1 @@
+"""How good an index is, measured against exact search, and whether it may be published."""

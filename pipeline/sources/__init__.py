@@ -1,0 +1,1 @@
+"""Where descriptors come from: files of vectors or folders of photos."""
