@@ -1,0 +1,27 @@
+"""Errors of a build.
+
+BuildError(LimError)
+├── PlanImpossible     rows, dim, memory and target do not fit together; both numbers are in the message
+├── IndexRefused       the measured index misses its target, so it is not published
+└── StageFailed        a stage's item failed; names stage, item and what to do next
+"""
+
+from __future__ import annotations
+
+from configs.errors import LimError
+
+
+class BuildError(LimError):
+    """A build that cannot be planned, does not meet its target or fails."""
+
+
+class PlanImpossible(BuildError):
+    """Rows, dim, memory and target do not fit together."""
+
+
+class IndexRefused(BuildError):
+    """The measured index misses its target; the message says by how much and what would meet it."""
+
+
+class StageFailed(BuildError):
+    """An item of a stage failed; the message names stage, item and cause."""

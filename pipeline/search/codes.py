@@ -1,0 +1,45 @@
+"""Files of faiss indexes: read only after a look at what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import ArtifactCorrupt
+
+
+def read_index(path: Path, *, mapped: bool = False) -> faiss.Index:
+    """The faiss index in `path`; with `mapped`, its codes stay in the file.
+
+    Raises ArtifactCorrupt when faiss cannot read it: a foreign, truncated or damaged file.
+    """
+    flags = faiss.IO_FLAG_MMAP_IFC if mapped else 0
+    try:
+        return faiss.read_index(str(path), flags)
+    except RuntimeError as error:
+        first = str(error).splitlines()[0].rsplit("Error:", 1)[-1].strip()
+        raise ArtifactCorrupt(f"{path.name}: expected a faiss index, got something that it cannot read: {first}") from None
+
+
+def expect(index: faiss.Index, kind: type[faiss.Index], *, path: Path, rows: int, dim: int) -> None:
+    """Raise ArtifactCorrupt unless the index read from `path` is of this kind, size and dimension."""
+    if not isinstance(index, kind):
+        raise ArtifactCorrupt(f"{path.name}: expected {kind.__name__}, got {type(index).__name__}")
+    if (index.ntotal, index.d) != (rows, dim):
+        raise ArtifactCorrupt(f"{path.name}: expected {rows} rows of {dim}, got {index.ntotal} rows of {index.d}")
+
+
+def stored_rows(path: Path, *, rows: int, dim: int) -> NDArray[np.float16]:
+    """The float16 rows (rows, dim) of an exact index's file, mapped.
+
+    A float16 scalar-quantiser index ends in its codes, row after row, which are the rows themselves.
+    """
+    index = read_index(path, mapped=True)
+    expect(index, faiss.IndexScalarQuantizer, path=path, rows=rows, dim=dim)
+    if index.sq.qtype != faiss.ScalarQuantizer.QT_fp16:
+        raise ArtifactCorrupt(f"{path.name}: expected float16 rows, got scalar quantiser type {index.sq.qtype}")
+    offset = path.stat().st_size - rows * dim * 2
+    return np.memmap(path, np.float16, "r", offset=offset, shape=(rows, dim)) if rows else np.empty((0, dim), np.float16)

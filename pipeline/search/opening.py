@@ -1,0 +1,29 @@
+"""Opening a shard from a local folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.artifact import ArtifactCorrupt, Ids, Manifest
+from pipeline.search.coded import Coded
+from pipeline.search.exact import Exact
+from pipeline.search.index import Index, Opened
+
+
+def open_index(folder: Path, manifest: Manifest, shard: int = 0) -> Index:
+    """Open shard `shard` of the index that `manifest` describes, whose files lie in `folder`.
+
+    The files are trusted to be those of the manifest: the cache compared their checksums.
+    Raises ArtifactCorrupt for a file that is not what the recipe needs, ArtifactMissing for none.
+    """
+    ids = Ids.open(folder / "ids.dat")
+    rows = manifest.shards[shard].rows
+    if len(ids) != rows:
+        raise ArtifactCorrupt(f"ids.dat: expected {rows} ids, got {len(ids)}")
+    people = folder / "people.dat"
+    opened = Opened(manifest, shard, ids, Ids.open(people) if people.exists() else None)
+    if manifest.recipe == "exact":
+        return Exact(opened, folder / "index.dat")
+    if manifest.recipe in ("scan", "cells", "ivfpq"):
+        return Coded(opened, folder / "index.dat", folder / "vectors.dat")
+    raise ArtifactCorrupt(f"meta.json: expected the recipe exact, scan, cells or ivfpq, got {manifest.recipe!r}")
