@@ -1,0 +1,127 @@
+"""Drives a build: from a source's listing to a published index, continuing what an earlier run left."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from configs.settings import Settings
+from pipeline.artifact import FORMAT, Manifest, Store, open_store
+from pipeline.device.choose import device
+from pipeline.device.versions import platform_versions
+from pipeline.errors import BuildError
+from pipeline.publishing import clean_up, published
+from pipeline.sources.opening import open_source
+from pipeline.spec import BuildSpec
+from pipeline.stage import Done, Item, Runner, Stage, marker
+from pipeline.stages import BUILD
+from pipeline.workspace import Work
+
+
+class Progress(Protocol):
+    """Told of what happens."""
+
+    def started(self, stage: str, items: int, finished: int) -> None:
+        """A stage begins; `finished` of its items were done by an earlier run."""
+        ...
+
+    def item(self, stage: str, done: Done) -> None:
+        """An item is done."""
+        ...
+
+    def ended(self, stage: str, seconds: float) -> None:
+        """All items of a stage are done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person asks for."""
+
+    source: str
+    label: str
+    probes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A published index with what this run spent on each stage: wall seconds, items, rows."""
+
+    manifest: Manifest
+    stages: dict[str, dict[str, float]]
+    seconds: float
+
+
+def build(order: Order, settings: Settings, runner: Callable[[], Runner], progress: Progress) -> Built:
+    """Build and publish; `runner` is asked for one once the source is known to be readable.
+
+    Running the same order again after a crash continues: finished items are not redone, and the same
+    index is published.  Raises BuildError, SourceError or ArtifactError.
+    """
+    started = time.monotonic()
+    store = open_store(settings.storage.bucket, settings.storage)
+    if settings.storage.conditional_writes == "probe":
+        store.check_conditions()
+    work = Work(store, begin(store, make_spec(order, settings)))
+    stages: dict[str, dict[str, float]] = {}
+    if "done/publish/all" not in work.keys("done/publish/"):
+        chosen = runner()
+        for stage in BUILD:
+            stages[stage.name] = run_stage(stage, work, chosen, progress)
+    manifest = published(work)
+    if manifest is None:
+        raise BuildError(f"{work.prefix}: expected the manifest that this build published, got none; was it deleted meanwhile?")
+    clean_up(work)
+    return Built(manifest, stages, time.monotonic() - started)
+
+
+def make_spec(order: Order, settings: Settings) -> BuildSpec:
+    """The build as data; reads the source's listing only."""
+    if not order.label or len(order.label) > 200 or not order.label.isprintable():
+        raise BuildError(f"label: expected 1 to 200 printable characters, got {order.label!r}")
+    listing = open_source(order.source, settings.source, settings.images, settings.storage).listing()
+    fingerprint = listing.fingerprint
+    if order.probes:
+        probes = open_source(order.probes, settings.source, settings.images, settings.storage).listing()
+        fingerprint += "+" + probes.fingerprint
+    return BuildSpec(
+        label=order.label, source_url=order.source, probes_url=order.probes, fingerprint=fingerprint,
+        descriptor_version=settings.build.descriptor_version or listing.descriptor_version, dim=listing.dim,
+        device=device(settings.build.device).kind, build=settings.build, quality=settings.quality,
+        source=settings.source, images=settings.images, storage=replace(settings.storage, access_key="", secret_key=""),
+        versions=platform_versions() | {"format": str(FORMAT)},
+    )  # fmt: skip
+
+
+def begin(store: Store, spec: BuildSpec) -> BuildSpec:
+    """Give the build its index id and time, or take those of the run that it continues."""
+    fresh = replace(spec, index_id=str(uuid.uuid4()), created=datetime.now(UTC).isoformat(timespec="seconds"))
+    kept: Any = Work(store, spec).create_json("spec.json", json.loads(fresh.to_json()))
+    started = BuildSpec.from_json(json.dumps(kept).encode())
+    return replace(spec, index_id=started.index_id, created=started.created)
+
+
+def run_stage(stage: Stage, work: Work, runner: Runner, progress: Progress) -> dict[str, float]:
+    """Do the items of a stage that have no marker yet; one listing finds those that have."""
+    began = time.monotonic()
+    items: list[Item] = list(stage.items(work))
+    finished = {key.rsplit("/", 1)[-1] for key in work.keys(marker(stage))}
+    todo = [item for item in items if item.key not in finished]
+    progress.started(stage.name, len(items), len(items) - len(todo))
+    rows = 0
+
+    def report(done: Done) -> None:
+        nonlocal rows
+        rows += done.rows
+        progress.item(stage.name, done)
+
+    if todo:
+        runner(stage, work, todo, report)
+    seconds = time.monotonic() - began
+    progress.ended(stage.name, seconds)
+    return {"seconds": seconds, "items": len(todo), "rows": rows, "rows_per_s": rows / seconds if rows else 0.0}

@@ -1,0 +1,117 @@
+"""`lim build`: descriptors in, a measured index in the bucket out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from configs.cli import Context
+from configs.load import export_credentials
+from configs.settings import Settings
+from pipeline.artifact import index_prefix
+from pipeline.build import Built, Order
+from pipeline.build import build as run_build
+from pipeline.progress import shown
+from pipeline.stage import Runner, serial
+
+
+@click.command()
+@click.argument("source")
+@click.option("--label", required=True, help="The list that the index is for.")
+@click.option("--probes", default="", help="Labelled photos of the same people to measure with; without, pseudo-mates.")
+@click.option("--recipe", type=click.Choice(["auto", "exact", "scan", "cells", "ivfpq"]), help="Overrides build.recipe.")
+@click.option("--scheduler", help="Overrides dask.scheduler: an address, 'serial', or '' for workers of this command's own.")
+@click.option("--force", is_flag=True, help="Publish even if the target is missed; the manifest says so.")
+@click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
+@click.pass_obj
+def build(context: Context, /, **options: Any) -> None:
+    """Index SOURCE: a file, a folder or a glob of vectors (.npy, .npz, .parquet), or a folder or tar of photos."""
+    settings = _settings(context.settings, options)
+    export_credentials(settings.storage)
+    with ExitStack() as stack:
+        progress = stack.enter_context(shown())
+        order = Order(options["source"], options["label"], options["probes"])
+        built = run_build(order, settings, lambda: _runner(settings, stack), progress)
+    figures = summary(built)
+    if options["json_file"]:
+        _write(options["json_file"], figures)
+    if options["json_file"] != "-":
+        _show(figures)
+
+
+def _settings(settings: Settings, options: dict[str, Any]) -> Settings:
+    if options["recipe"]:
+        settings = replace(settings, build=replace(settings.build, recipe=options["recipe"]))
+    if options["force"]:
+        settings = replace(settings, build=replace(settings.build, force=True))
+    if options["scheduler"] is not None:
+        settings = replace(settings, dask=replace(settings.dask, scheduler=options["scheduler"]))
+    return settings
+
+
+def _runner(settings: Settings, stack: ExitStack) -> Runner:
+    if settings.dask.scheduler == "serial":
+        return serial
+    from pipeline.graph import cluster, on_dask  # only here: a serial build does not need Dask
+
+    client = stack.enter_context(cluster(settings.dask))
+    Console(stderr=True).print(f"Dask dashboard: {client.dashboard_link}")
+    return on_dask(client)
+
+
+def summary(built: Built) -> dict[str, Any]:
+    """The figures of a build as JSON fields."""
+    manifest = built.manifest
+    memory = manifest.shards[0].memory
+    return {
+        "label": manifest.label, "index_id": manifest.index_id, "content_digest": manifest.content_digest,
+        "rows": manifest.count, "dim": manifest.descriptor.dim, "recipe": manifest.recipe,
+        "point": {"nprobe": manifest.point.nprobe, "rerank": manifest.point.rerank},
+        "seconds": built.seconds, "rows_per_s": manifest.count / built.seconds, "stages": built.stages,
+        "rejects": manifest.rejects["count"], "quality": manifest.quality,
+        "memory": {
+            "anonymous": memory.anonymous, "mapped": memory.mapped,
+            "bytes_per_vector": memory.anonymous / manifest.count,
+        },
+        "report": index_prefix(manifest.label, manifest.index_id) + "report.html",
+    }  # fmt: skip
+
+
+def _write(target: str, figures: dict[str, Any]) -> None:
+    text = json.dumps(figures, indent=1) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(target)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)  # whole or not at all
+
+
+def _show(figures: dict[str, Any]) -> None:
+    quality = figures["quality"]
+    table = Table(title=f"{figures['label']}: {figures['index_id']}", show_header=False)
+    rows = [
+        ("rows, dimensions", f"{figures['rows']:,}, {figures['dim']}"),
+        ("rejected rows", f"{figures['rejects']:,}"),
+        ("recipe", f"{figures['recipe']} {figures['point']}"),
+        ("built in", f"{figures['seconds']:.1f} s"),
+        ("bytes per vector in memory", f"{figures['memory']['bytes_per_vector']:.0f}"),
+        *((name.replace("_", " "), _figure(value)) for name, value in quality.items()),
+        ("report", figures["report"]),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,65 @@
+"""Stage publish: the decided candidate's files in their place, the report beside them, the manifest, the head."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from pipeline.artifact import ArtifactExists, ArtifactMissing, Manifest, index_prefix, publish, read_manifest
+from pipeline.assemble import SHARD, assemble, candidate_key, shard_files
+from pipeline.census import rejects
+from pipeline.errors import BuildError
+from pipeline.evaluate import decision
+from pipeline.published import final_manifest
+from pipeline.workspace import Work
+
+REPORTS = ("report.json", "report.html")
+
+
+def publish_index(work: Work, _: None) -> int:
+    """Publish what `evaluate` decided for; running it again publishes the same."""
+    decided = decision(work)
+    if f"assembled/{decided.name}.json" not in work.keys("assembled/"):
+        assemble(work, decided.name)
+    files = shard_files(work, decided.name)
+    manifest = final_manifest(work, decided, files)
+    home = index_prefix(manifest.label, manifest.index_id)
+    work.bucket.copy(candidate_key(work, decided.name), home + SHARD + "index.dat")
+    if decided.name == "exact":
+        work.bucket.delete(home + SHARD + "vectors.dat")
+    lines = [json.dumps(asdict(one)) + "\n" for one in rejects(work)]
+    work.bucket.write(home + "rejects.jsonl", "".join(lines).encode())
+    for name in REPORTS:
+        work.bucket.write(home + name, work.read(name))
+    _publish(work, manifest)
+    return manifest.count
+
+
+def _publish(work: Work, manifest: Manifest) -> None:
+    """The manifest and the head; a manifest that an interrupted run left must say the same."""
+    try:
+        publish(work.bucket, manifest)
+    except ArtifactExists:
+        found = read_manifest(work.bucket, manifest.label, manifest.index_id)
+        if found.content_digest != manifest.content_digest:
+            raise BuildError(
+                f"{manifest.label} {manifest.index_id}: an index with this id and other contents is published: expected "
+                f"digest {manifest.content_digest[:12]}, got {found.content_digest[:12]}"
+            ) from None
+        publish(work.bucket, found, written=True)
+
+
+def clean_up(work: Work) -> None:
+    """Remove the work folder; what tells a later run that this one has finished goes last."""
+    last = ("spec.json", "done/publish/")
+    keys = [key for key in work.keys() if not key.startswith(last)]
+    work.bucket.delete(*(work.prefix + key for key in keys))
+    work.bucket.delete(*(work.prefix + key for key in work.keys()))
+
+
+def published(work: Work) -> Manifest | None:
+    """The published manifest of this build, if it got so far."""
+    try:
+        return read_manifest(work.bucket, work.spec.label, work.spec.index_id)
+    except ArtifactMissing:
+        return None

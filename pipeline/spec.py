@@ -1,0 +1,59 @@
+"""A build as data: everything that decides which bytes come out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from configs.settings import Build, Images, Quality, Source, Storage
+from pipeline.artifact import FORMAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSpec:
+    """One build.  `work_hash` covers every field that can change a byte; the index id is not one of them."""
+
+    label: str
+    source_url: str
+    probes_url: str
+    fingerprint: str
+    """Hash of the source's listing: names, sizes and times of its files, and of the probe file's."""
+    descriptor_version: str
+    dim: int
+    device: str
+    """`cpu` or `gpu`: what `auto` resolved to."""
+    build: Build
+    quality: Quality
+    source: Source
+    images: Images
+    storage: Storage
+    """How the source is reached; without keys, which every process takes from its own environment."""
+    versions: dict[str, str]
+    """Libraries and the instruction set that faiss and NumPy compute with; part of the hash, because they change sums."""
+    index_id: str = ""
+    created: str = ""
+
+    @property
+    def work_hash(self) -> str:
+        """sha256 over everything but index id, time, `force` and the way to the storage, as 24 hexadecimal digits."""
+        data = asdict(replace(self, index_id="", created=""))
+        data["build"].pop("force")
+        data.pop("storage")
+        data["format"] = FORMAT
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:24]
+
+    def to_json(self) -> bytes:
+        """Canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> BuildSpec:
+        """The spec that `to_json` wrote."""
+        fields: dict[str, Any] = json.loads(data)
+        sections = (("build", Build), ("quality", Quality), ("source", Source), ("images", Images), ("storage", Storage))
+        for name, section in sections:
+            fields[name] = section(**fields[name])
+        return cls(**fields)
+

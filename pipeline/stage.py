@@ -1,0 +1,75 @@
+"""A stage of a build: a function over items that leaves a marker for each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipeline.device.threads import pinned
+from pipeline.workspace import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One piece of a stage: `key` is what a person reads on the dashboard, `value` what the stage gets."""
+
+    key: str
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished item."""
+
+    key: str
+    rows: int
+    seconds: float
+
+
+ONE = (Item("all"),)
+
+
+def once(_: Work) -> Iterable[Item]:
+    """The items of a stage that is a single step."""
+    return ONE
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`run(work, value)` does one item, writes whole objects and may run twice; it returns the rows it handled."""
+
+    name: str
+    run: Callable[[Work, Any], int]
+    items: Callable[[Work], Iterable[Item]] = once
+
+
+class Runner(Protocol):
+    """Does items of a stage in any order, calling `report` as each is done; raises at the first that fails."""
+
+    def __call__(self, stage: Stage, work: Work, items: list[Item], report: Callable[[Done], None]) -> None:
+        """Return when all items are done."""
+        ...
+
+
+def marker(stage: Stage, key: str = "") -> str:
+    """Where the marker of an item lies."""
+    return f"done/{stage.name}/{key}"
+
+
+def run_one(stage: Stage, work: Work, item: Item) -> Done:
+    """Do one item, then leave its marker: a crash before that repeats the item, which is harmless."""
+    started = time.monotonic()
+    with pinned(work.spec.build.threads_per_task):
+        rows = stage.run(work, item.value)
+    done = Done(item.key, rows, time.monotonic() - started)
+    work.write(marker(stage, item.key), json.dumps({"rows": done.rows, "seconds": done.seconds}).encode())
+    return done
+
+
+def serial(stage: Stage, work: Work, items: list[Item], report: Callable[[Done], None]) -> None:
+    """The runner of tests and small builds: one item after the other, in this process."""
+    for item in items:
+        report(run_one(stage, work, item))

