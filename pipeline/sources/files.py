@@ -1,0 +1,159 @@
+"""The source that reads descriptors from files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from configs.settings import Source as Columns
+from pipeline.sources.errors import SourceChanged, SourceMismatch, SourceMissing
+from pipeline.sources.formats import Format, Head, Raw
+from pipeline.sources.names import bad_ids
+from pipeline.sources.normalise import Scale, normalise
+from pipeline.sources.npy_file import Npy, beside
+from pipeline.sources.npz_file import Npz
+from pipeline.sources.parquet_file import Parquet
+from pipeline.sources.places import Found, Place, find, look
+from pipeline.sources.rows import InputFile, Listing, Piece, Range, Reject, Rows, cut, fingerprint, joined
+
+logger = logging.getLogger(__name__)
+
+REQUESTS = 16
+"""Files whose headers are read at one time: what takes long is a remote store's answer."""
+
+FORMATS: Mapping[str, Format] = {".npy": Npy(), ".npz": Npz(), ".parquet": Parquet()}
+
+
+def ending(name: str) -> str:
+    """The ending by which a file's format is known, in lower case."""
+    return "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Descriptors in `.npy`, `.npz` or Parquet files: one, the files of a folder, or the matches of a glob."""
+
+    place: Place
+    columns: Columns
+
+    def listing(self) -> Listing:
+        """Read names and headers.  Raises SourceMismatch when files differ in dimension, dtype, ids or version."""
+        files = self._files()
+        with ThreadPoolExecutor(REQUESTS, "listing") as pool:
+            heads = list(pool.map(self._head, files))
+            states = list(pool.map(self._state, (file.url for file in files)))
+        alike(files, heads)
+        inputs = tuple(
+            InputFile(file.url, file.nbytes, state, head.rows)
+            for file, head, state in zip(files, heads, states, strict=True)
+        )
+        rows = sum(head.rows for head in heads)
+        if not rows:
+            raise SourceMissing(f"{self.place.url}: expected descriptors, got 0 rows in {len(files)} files")
+        first = next(head for head in heads if head.rows)
+        meaning = asdict(self.columns)
+        meaning.pop("max_reject_share")  # how many rejects are too many changes no row
+        return Listing(
+            rows=rows,
+            dim=first.dim,
+            ids_kind=first.ids_kind,
+            has_people=first.has_people,
+            files=inputs,
+            fingerprint=fingerprint(inputs, meaning),
+            descriptor_version=first.descriptor_version,
+        )
+
+    def partitions(self, partition_rows: int) -> list[Range]:
+        """Ranges over all files; a small file does not make a small partition."""
+        listing = self.listing()
+        return cut(listing.files, partition_rows, listing.dim)
+
+    def read(self, part: Range) -> Rows:
+        """The rows of a range; nothing but them is read, except from compressed `.npz`."""
+        done, row = [], part.start
+        for piece in part.pieces:
+            done.extend(self._piece(piece, row, part.dim))
+            row += piece.stop - piece.start
+        return joined(done, part.dim)
+
+    def _piece(self, piece: Piece, row: int, dim: int) -> list[Rows]:
+        place = self.place.at(piece.url)
+        if (now := self._state(piece.url)) != piece.token:
+            raise SourceChanged(
+                f"{piece.url}: listed as {piece.token}, now {now}; start the build again to read what is there now"
+            )
+        scale = Scale(self.columns.scale, self.columns.zero)
+        done = []
+        for raw in FORMATS[ending(piece.url)].read(place, self.columns, range(piece.start, piece.stop), dim):
+            done.append(clean(raw, row, dim, scale))
+            row += len(raw.vectors)
+        return done
+
+    def _head(self, file: Found) -> Head:
+        return FORMATS[ending(file.name)].head(self.place.at(file.url), file, self.columns)
+
+    def _state(self, url: str) -> str:
+        """Tokens of a file and of those beside it, which change when any of them does; `-` where there is none."""
+        places = [self.place.at(url)]
+        if ending(url) == ".npy":
+            places += [beside(places[0], column) for column in self._names()]
+        return " ".join(file.token if (file := look(place)) else "-" for place in places)
+
+    def _names(self) -> list[str]:
+        return [column for column in (self.columns.id_column, self.columns.person_column) if column]
+
+    def _files(self) -> list[Found]:
+        found = find(self.place)
+        files = [file for file in found if ending(file.name) in FORMATS]
+        if not files:
+            names = ", ".join(file.name for file in found[:3])
+            raise SourceMissing(f"{self.place.url}: expected files that end in {', '.join(FORMATS)}, found {names}")
+        if len(files) < len(found):
+            logger.warning(
+                "%s: %d of %d files are not read: their endings say no descriptors.",
+                self.place.url,
+                len(found) - len(files),
+                len(found),
+            )
+        urls = {file.url for file in files}
+        return [file for file in files if not is_beside(file.url, urls, self._names())]
+
+
+def is_beside(url: str, urls: set[str], columns: list[str]) -> bool:
+    """Whether the file holds the ids or the people of another one of `urls`."""
+    endings = (f".{column}.npy" for column in columns)
+    return any(url.endswith(end) and url.removesuffix(end) + ".npy" in urls for end in endings)
+
+
+def alike(files: list[Found], heads: list[Head]) -> None:
+    """Raise SourceMismatch unless all files that have rows hold the same kind of rows."""
+    pairs = [(file, head) for file, head in zip(files, heads, strict=True) if head.rows]
+    for name in ("dim", "dtype", "ids_kind", "has_people", "descriptor_version"):
+        for file, head in pairs[1:]:
+            first, got = getattr(pairs[0][1], name), getattr(head, name)
+            if got != first:
+                raise SourceMismatch(f"{file.url}: expected {name} {first!r} as in {pairs[0][0].url}, got {got!r}")
+
+
+def clean(raw: Raw, first_row: int, dim: int, scale: Scale) -> Rows:
+    """Raw rows normalised, without those that cannot go into an index; `first_row` is the number of the first."""
+    count = len(raw.vectors)
+    descriptors = np.empty((count, dim), np.float16)
+    ids: list[Any] = raw.ids if raw.ids is not None else list(range(first_row, first_row + count))
+    reasons = normalise(raw.vectors, scale, descriptors) | raw.bad
+    if raw.ids is not None:
+        reasons |= bad_ids(ids)
+    if not reasons:
+        return Rows(descriptors, ids, raw.people, ())
+    keep = [number for number in range(count) if number not in reasons]
+    rejects = tuple(
+        Reject(first_row + number, "" if ids[number] is None else str(ids[number]), reasons[number])
+        for number in sorted(reasons)
+    )
+    people = [raw.people[number] for number in keep] if raw.people is not None else None
+    return Rows(descriptors[keep], [ids[number] for number in keep], people, rejects)
