@@ -1,0 +1,127 @@
+"""The command `lim`: finds the subcommands of every installed package by entry points."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import click
+
+from configs.errors import ConfigError, LimError
+from configs.load import Loaded, export_credentials, load
+from configs.logs import set_up
+from configs.settings import Settings
+
+GROUP = "lim.commands"
+
+SUMMARIES = {
+    "bench": "Measure side by side on this machine.",
+    "build": "Index a file, a folder or a glob of vectors, or photos.",
+    "cluster": "Run Dask workers on this machine, in the foreground.",
+    "demo": "The main job, end to end, on made or given descriptors.",
+    "generate": "Make face-like descriptors with known identities.",
+    "load": "Put a load on matchers and measure it.",
+    "match": "Ask matchers who is most similar to the probes of a file.",
+    "matcher": "Run the service that answers.",
+    "settings": "Show the effective settings with their sources.",
+    "up": "Run the embedded stack until Ctrl-C.",
+    "version": "Show the version.",
+}
+"""What `lim --help` says without importing a command; a test compares it with the entry points."""
+
+
+class Context:
+    """What a subcommand gets: the settings, loaded when they are first needed."""
+
+    def __init__(self, path: Path | None, overrides: dict[str, str]) -> None:
+        self._path = path
+        self._overrides = overrides
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """Settings with their sources; sets up logs and credentials as a side effect of the first use."""
+        loaded = load(self._path, os.environ, self._overrides)
+        set_up(loaded.settings.log)
+        export_credentials(loaded.settings.storage)
+        return loaded
+
+    @property
+    def settings(self) -> Settings:
+        """The effective settings."""
+        return self.loaded.settings
+
+
+class Commands(click.Group):
+    """Subcommands by entry point, imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return sorted(entry.name for entry in entry_points(group=GROUP))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported."""
+        found = list(entry_points(group=GROUP, name=cmd_name))
+        return _imported(found[0]) if found else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `lim --help`, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
+
+
+def _imported(entry: EntryPoint) -> click.Command:
+    try:
+        command = entry.load()
+    except ModuleNotFoundError as error:
+        package = entry.value.partition(".")[0]
+        raise LimError(
+            f"lim {entry.name}: needs {error.name}, which is not installed: pip install 'lim[{package},cpu]'"
+        ) from error
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{entry.value}: expected a click command, got {type(command).__name__}")
+    return command
+
+
+def _overrides(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for value in values:
+        key, sign, text = value.partition("=")
+        if not sign:
+            raise ConfigError(f"--set {value}: expected section.field=value, got no '='")
+        found[key] = text
+    return found
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--settings", "path", type=click.Path(path_type=Path), help="Settings file (TOML).")
+@click.option("--set", "overrides", multiple=True, callback=_overrides, metavar="SECTION.FIELD=VALUE", help="Override one setting.")
+@click.pass_context
+def lim(ctx: click.Context, path: Path | None, overrides: dict[str, str]) -> None:
+    """Measured, immutable face indexes, and the matcher that answers from them."""
+    ctx.obj = Context(path, overrides)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command.  Exit codes: 0 done, 1 a reported error, 2 wrong usage, 130 interrupted."""
+    try:
+        lim.main(arguments, prog_name="lim", standalone_mode=False)
+    except LimError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+
+
+if __name__ == "__main__":
+    main()

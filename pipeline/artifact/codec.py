@@ -1,0 +1,156 @@
+"""Names of rows on disk: UUIDs, integers or strings, in internal order.
+
+Layout, little-endian: 8 letters `LIMIDS01`, uint32 kind (1 int, 2 uuid, 3 str), uint32 zero,
+uint64 count; then int64 per row, or 16 bytes per row, or (count + 1) uint64 offsets and UTF-8 text.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact.errors import ArtifactCorrupt, ArtifactMissing
+from pipeline.artifact.files import Data
+
+MAGIC = b"LIMIDS01"
+HEADER = struct.Struct("<8sIIQ")
+KINDS = ("int", "uuid", "str")
+
+
+class Ids:
+    """A read-only sequence of names, mapped or in memory; a UUID reads as its canonical text."""
+
+    def __init__(self, kind: str, values: NDArray[Any], text: memoryview = memoryview(b"")) -> None:
+        self.kind = kind
+        self._values = values
+        self._text = text
+
+    @classmethod
+    def encode(cls, names: Sequence[str | int | UUID] | NDArray[np.int64]) -> bytes:
+        """The bytes of names; names of several kinds are all kept as strings."""
+        return cls.of(names).to_bytes()
+
+    @classmethod
+    def of(cls, names: Sequence[str | int | UUID] | NDArray[np.int64]) -> Ids:
+        """Names in memory."""
+        if isinstance(names, np.ndarray):
+            return cls("int", names.astype("<i8"))
+        kinds = {bool: "str", int: "int", np.int64: "int", UUID: "uuid"}
+        found = {kinds.get(type(name), "str") for name in names}
+        if found == {"int"} and all(-(2**63) <= int(name) < 2**63 for name in names):  # type: ignore[arg-type]
+            return cls("int", np.array(names, "<i8"))
+        if found == {"uuid"}:
+            return cls("uuid", np.frombuffer(b"".join(name.bytes for name in names), "V16"))  # type: ignore[union-attr]
+        parts = [str(name).encode() for name in names]
+        offsets = np.zeros(len(parts) + 1, "<u8")
+        np.cumsum([len(part) for part in parts], out=offsets[1:])
+        return cls("str", offsets, memoryview(b"".join(parts)))
+
+    @classmethod
+    def open(cls, source: Path | Data) -> Ids:
+        """Map a file or read bytes.  Raises ArtifactMissing, or ArtifactCorrupt for what is no such file."""
+        name = source.name if isinstance(source, Path) else "ids"
+        data = _mapped(source) if isinstance(source, Path) else memoryview(source)
+        if len(data) < HEADER.size:
+            raise ArtifactCorrupt(f"{name}: expected at least {HEADER.size} bytes, got {len(data)}")
+        magic, kind, _, count = HEADER.unpack_from(data)
+        if magic != MAGIC or not 1 <= kind <= len(KINDS):
+            raise ArtifactCorrupt(f"{name}: expected a file of ids, got one that begins with {bytes(data[:8])!r}")
+        body = data[HEADER.size :]
+        if KINDS[kind - 1] == "str":
+            return cls._strings(name, body, count)
+        dtype = "<i8" if KINDS[kind - 1] == "int" else "V16"
+        if len(body) != count * np.dtype(dtype).itemsize:
+            raise ArtifactCorrupt(f"{name}: expected {count} ids, got {len(body)} bytes of them")
+        return cls(KINDS[kind - 1], np.frombuffer(body, dtype))
+
+    @classmethod
+    def _strings(cls, name: str, body: memoryview, count: int) -> Ids:
+        cut = (count + 1) * 8
+        if len(body) < cut:
+            raise ArtifactCorrupt(f"{name}: expected {count} ids, got {len(body)} bytes of them")
+        offsets, text = np.frombuffer(body[:cut], "<u8"), body[cut:]
+        if offsets[0] != 0 or offsets[-1] != len(text) or (np.diff(offsets.astype(np.int64)) < 0).any():
+            raise ArtifactCorrupt(f"{name}: expected offsets that rise from 0 to {len(text)}, got others")
+        return cls("str", offsets, text)
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[Ids]) -> bytes:
+        """The bytes of parts laid end to end."""
+        parts = list(parts)
+        if len({part.kind for part in parts}) > 1:
+            return cls.encode([name for part in parts for name in part])
+        if not parts or parts[0].kind == "str":
+            return cls.encode([name for part in parts for name in part])
+        return cls(parts[0].kind, np.concatenate([part._values for part in parts])).to_bytes()
+
+    def to_bytes(self) -> bytes:
+        """The file."""
+        header = HEADER.pack(MAGIC, KINDS.index(self.kind) + 1, 0, len(self))
+        return header + self._values.tobytes() + bytes(self._text)
+
+    def select(self, positions: NDArray[np.int64]) -> Ids:
+        """The names at these positions."""
+        if self.kind == "str":
+            return Ids.of([self[int(position)] for position in positions])
+        return Ids(self.kind, self._values[positions])
+
+    def keys(self) -> NDArray[Any]:
+        """One comparable value per name (n,): integers, 16 bytes, or text."""
+        return np.array(list(self), object) if self.kind == "str" else self._values
+
+    def __len__(self) -> int:
+        return len(self._values) - (self.kind == "str")
+
+    def __getitem__(self, number: int) -> str | int:
+        if not 0 <= number < len(self):
+            raise IndexError(f"row number: expected 0 to {len(self) - 1}, got {number}")
+        if self.kind == "int":
+            return int(self._values[number])
+        if self.kind == "uuid":
+            return str(UUID(bytes=self._values[number].tobytes()))
+        return bytes(self._text[int(self._values[number]) : int(self._values[number + 1])]).decode()
+
+    def __iter__(self) -> Iterator[str | int]:
+        return iter(self.take(range(len(self))))
+
+    def take(self, numbers: Iterable[int]) -> list[str | int]:
+        """The names at these row numbers."""
+        if self.kind == "int":
+            return self._values[np.fromiter(numbers, np.int64)].tolist()  # type: ignore[no-any-return]
+        return [self[int(number)] for number in numbers]
+
+    def find(self, name: str | int) -> int | None:
+        """The row number of a name, by one pass over the file; None when it is not there."""
+        if self.kind == "int":
+            hits = np.flatnonzero(self._values == name) if isinstance(name, int) else ()
+        elif self.kind == "uuid":
+            try:
+                wanted = np.frombuffer(UUID(str(name)).bytes, "V16")[0]
+            except ValueError:
+                return None
+            hits = np.flatnonzero(self._values == wanted)
+        else:
+            return next((number for number, one in enumerate(self) if one == name), None)
+        return int(hits[0]) if len(hits) else None
+
+    def close(self) -> None:
+        """Let go of the mapping."""
+        self._values, self._text = np.empty(int(self.kind == "str"), self._values.dtype), memoryview(b"")
+
+
+def _mapped(path: Path) -> memoryview:
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except FileNotFoundError:
+        raise ArtifactMissing(f"{path.name}: nothing lies there") from None

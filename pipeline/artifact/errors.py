@@ -1,0 +1,57 @@
+"""What can be wrong with a bucket or with what lies in it.
+
+ArtifactError(LimError)
+├── ArtifactMissing      nothing under that key
+├── ArtifactExists       create-if-absent found something
+├── ArtifactChanged      replace-if-unchanged found something else
+├── ArtifactCorrupt      bytes that are not what the manifest or the format says
+├── FormatTooNew         written by a newer version than this one reads
+├── FenceTooOld          a leader that lost its leadership tried to move a head
+├── StoreUnavailable     the bucket cannot be reached, read or written
+├── ConditionsIgnored    the store grants every conditional write, so that two writers would both win
+└── CacheTooSmall        an index does not fit into the cache's quota
+"""
+
+from __future__ import annotations
+
+from configs.errors import LimError
+
+
+class ArtifactError(LimError):
+    """Something about the bucket or an object in it."""
+
+
+class ArtifactMissing(ArtifactError):
+    """Nothing lies under the key."""
+
+
+class ArtifactExists(ArtifactError):
+    """Create-if-absent found something under the key."""
+
+
+class ArtifactChanged(ArtifactError):
+    """Replace-if-unchanged found another version."""
+
+
+class ArtifactCorrupt(ArtifactError):
+    """Bytes that are not what the manifest or the format says."""
+
+
+class FormatTooNew(ArtifactError):
+    """Written in a newer format than this version reads."""
+
+
+class FenceTooOld(ArtifactError):
+    """The head carries a newer fence: somebody else leads by now."""
+
+
+class StoreUnavailable(ArtifactError):
+    """The bucket cannot be reached, read or written."""
+
+
+class ConditionsIgnored(ArtifactError):
+    """The store ignores conditional writes."""
+
+
+class CacheTooSmall(ArtifactError):
+    """An index does not fit into the cache's quota."""

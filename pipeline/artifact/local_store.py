@@ -1,0 +1,159 @@
+"""A bucket in a folder of a local file system."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipeline.artifact.errors import ArtifactChanged, ArtifactExists, ArtifactMissing, StoreUnavailable
+from pipeline.artifact.files import Data, Entry, File
+from pipeline.artifact.store import Store
+
+HIDDEN = "."
+"""Names of unfinished files and of the lock begin with it; they are never listed."""
+
+
+class LocalStore(Store):
+    """Exclusive create by linking a whole temporary file; replace under a lock.  Not for network file systems.
+
+    fsspec's own local `mode="create"` looks first and writes then: of four racing writers two can win.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.url = Path(folder).as_uri()
+        self._root = Path(folder)
+
+    def read(self, key: str) -> bytes:
+        """See `Store.read`."""
+        with _translated(key):
+            return self._path(key).read_bytes()
+
+    def read_range(self, key: str, start: int, nbytes: int) -> bytes:
+        """See `Store.read_range`."""
+        with _translated(key), self._path(key).open("rb") as file:
+            return os.pread(file.fileno(), nbytes, start)
+
+    def size(self, key: str) -> int:
+        """See `Store.size`."""
+        with _translated(key):
+            return self._path(key).stat().st_size
+
+    def write(self, key: str, data: Data) -> File:
+        """See `Store.write`."""
+        return self.write_from(key, (data,))
+
+    def write_from(self, key: str, chunks: Iterable[Data]) -> File:
+        """See `Store.write_from`."""
+        with self._temporary(key, chunks) as (part, file):
+            part.replace(self._path(key))
+            return file
+
+    def create(self, key: str, data: Data) -> File:
+        """See `Store.create`."""
+        with self._temporary(key, (data,)) as (part, file):
+            try:
+                os.link(part, self._path(key))
+            except FileExistsError:
+                raise ArtifactExists(f"{key}: is there already in {self.url}") from None
+            return file
+
+    def read_entry(self, key: str) -> tuple[bytes, str]:
+        """See `Store.read_entry`.  One open file gives bytes and state, whatever is renamed meanwhile."""
+        with _translated(key), self._path(key).open("rb") as file:
+            return file.read(), _etag(os.fstat(file.fileno()))
+
+    def replace(self, key: str, data: Data, etag: str | None) -> str:
+        """See `Store.replace`."""
+        with self._temporary(key, (data,)) as (part, _), self._locked():
+            path = self._path(key)
+            found = _etag(path.stat()) if path.exists() else None
+            if found != etag:
+                raise ArtifactChanged(f"{key}: expected version {etag or 'none'}, found {found or 'none'}")
+            new = _etag(part.stat())
+            part.replace(path)
+            return new
+
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """See `Store.entries`.  Walks from the deepest folder that `prefix` names."""
+        start = self._root / prefix.rpartition("/")[0]
+        found = {}
+        for folder, folders, names in os.walk(start):
+            folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self._root).as_posix()
+                if name.startswith(HIDDEN) or not key.startswith(prefix):
+                    continue
+                with suppress(FileNotFoundError):  # removed since the folder was read
+                    state = path.stat()
+                    found[key] = Entry(state.st_size, _etag(state))
+        return dict(sorted(found.items()))
+
+    def delete(self, *keys: str) -> None:
+        """See `Store.delete`.  Folders that become empty go as well."""
+        for key in keys:
+            path = self._path(key)
+            with _translated(key):
+                path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self._root:
+                    break
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break  # not empty, or gone
+
+    def copy(self, source: str, target: str) -> None:
+        """See `Store.copy`.  A second name for the same immutable bytes."""
+        part = self._path(target).with_name(f"{HIDDEN}{uuid.uuid4().hex}")
+        with _translated(source):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            os.link(self._path(source), part)
+            part.replace(self._path(target))
+            part.unlink(missing_ok=True)  # rename of two names of one file does nothing
+
+    def _path(self, key: str) -> Path:
+        return self._root / key
+
+    @contextmanager
+    def _temporary(self, key: str, chunks: Iterable[Data]) -> Iterator[tuple[Path, File]]:
+        path = self._path(key)
+        part = path.with_name(f"{HIDDEN}{uuid.uuid4().hex}")
+        digest, nbytes = hashlib.sha256(), 0
+        try:
+            with _translated(key):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with part.open("wb") as out:
+                    for chunk in chunks:
+                        digest.update(chunk)
+                        nbytes += out.write(chunk)
+                yield part, File(key, nbytes, digest.hexdigest())
+        finally:
+            part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self._root / f"{HIDDEN}lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _etag(state: os.stat_result) -> str:
+    return f"{state.st_size:x}-{state.st_mtime_ns:x}-{state.st_ino:x}"
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise ArtifactMissing(f"{key}: nothing lies there") from None
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{key}: {error.strerror or error} ({error.filename}); check the folder's owner, mode and free space"
+        ) from error

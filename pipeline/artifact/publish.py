@@ -1,0 +1,52 @@
+"""Publishing: the manifest, then the head."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.artifact.catalog import Head, head_key, read_head
+from pipeline.artifact.errors import ArtifactChanged, ArtifactMissing, FenceTooOld
+from pipeline.artifact.manifest import MANIFEST, Manifest, index_prefix
+from pipeline.artifact.store import Store
+
+BUILD = "build"
+"""The role whose fence guards the index id of a head."""
+
+KEPT = 16
+"""Index ids that a head remembers."""
+
+
+def publish(store: Store, manifest: Manifest, *, fence: int = 0, written: bool = False) -> Head:
+    """Commit an index whose files are in place, and make it the one that serves.
+
+    `written` says that the manifest is there already, of an interrupted run.  Raises ArtifactExists
+    when it is there unexpectedly, FenceTooOld when a newer leader has written the head.
+    """
+    if not written:
+        store.create(index_prefix(manifest.label, manifest.index_id) + MANIFEST, manifest.to_json())
+    return move_head(store, manifest.label, manifest.index_id, fence=fence)
+
+
+def move_head(store: Store, label: str, index_id: str, *, fence: int = 0) -> Head:
+    """Let `index_id` serve; repeated while others write the head in between."""
+    while True:
+        try:
+            head, etag = read_head(store, label)
+        except ArtifactMissing:
+            head, etag = Head(label=label, index_id=index_id), None
+        moved = moved_head(head, index_id, fence)
+        try:
+            store.replace(head_key(label), moved.to_json(), etag)
+        except ArtifactChanged:
+            continue
+        return moved
+
+
+def moved_head(head: Head, index_id: str, fence: int) -> Head:
+    """The head after the move; pure."""
+    newest = head.fences.get(BUILD, 0)
+    if fence < newest:
+        raise FenceTooOld(f"label {head.label!r}: expected the fence {newest} or newer, got {fence}: another leader publishes")
+    before = head.previous if head.index_id == index_id else (head.index_id, *head.previous)
+    previous = tuple(one for one in before if one != index_id)[:KEPT]
+    return replace(head, index_id=index_id, previous=previous, fences={**head.fences, BUILD: fence})

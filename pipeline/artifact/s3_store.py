@@ -1,0 +1,187 @@
+"""A bucket of an S3-compatible server, over s3fs."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.artifact.errors import ArtifactChanged, ArtifactError, ArtifactExists, ArtifactMissing, StoreUnavailable
+from pipeline.artifact.files import Data, Entry, File
+from pipeline.artifact.store import CHUNK, Store
+
+CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+"""Codes with which servers refuse a conditional write."""
+
+
+class S3Store(Store):
+    """Conditions are the server's: `If-None-Match: *` to create, `If-Match` to replace.
+
+    Keys come from the environment (AWS_ACCESS_KEY_ID and so on), so that a pickled store carries none.
+    """
+
+    def __init__(self, url: str, endpoint_url: str, region: str) -> None:
+        self.url = url
+        self._endpoint, self._region = endpoint_url, region
+        self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+
+    def __reduce__(self) -> tuple[type[S3Store], tuple[str, str, str]]:
+        return S3Store, (self.url, self._endpoint, self._region)
+
+    @property
+    def _fs(self) -> Any:
+        return _file_system(self._endpoint, self._region)
+
+    def read(self, key: str) -> bytes:
+        """See `Store.read`."""
+        return self.read_entry(key)[0]
+
+    def read_range(self, key: str, start: int, nbytes: int) -> bytes:
+        """See `Store.read_range`."""
+        if nbytes == 0:
+            return b""
+        with self._translated(key):
+            return self._fs.cat_file(self._path(key), start=start, end=start + nbytes)  # type: ignore[no-any-return]
+
+    def size(self, key: str) -> int:
+        """See `Store.size`."""
+        return int(self._head(key)["ContentLength"])
+
+    def write(self, key: str, data: Data) -> File:
+        """See `Store.write`."""
+        if memoryview(data).nbytes > CHUNK:
+            return self.write_from(key, _sliced(data))
+        self._put(key, data)
+        return File.of(key, data)
+
+    def write_from(self, key: str, chunks: Iterable[Data]) -> File:
+        """See `Store.write_from`.  A multipart upload, aborted when the stream fails."""
+        digest, nbytes = hashlib.sha256(), 0
+        with self._translated(key):
+            out = self._fs.open(self._path(key), "wb", autocommit=False, block_size=CHUNK)
+            try:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    nbytes += out.write(chunk)
+                out.close()
+                out.commit()
+            except BaseException:
+                out.discard()
+                raise
+        if nbytes == 0:  # a multipart upload needs a part
+            self._put(key, b"")
+        return File(key, nbytes, digest.hexdigest())
+
+    def create(self, key: str, data: Data) -> File:
+        """See `Store.create`."""
+        try:
+            self._put(key, data, IfNoneMatch="*")
+        except ArtifactChanged:
+            raise ArtifactExists(f"{key}: is there already in {self.url}") from None
+        return File.of(key, data)
+
+    def read_entry(self, key: str) -> tuple[bytes, str]:
+        """See `Store.read_entry`."""
+        with self._translated(key):
+            path = self._path(key)
+            found = self._fs.call_s3("get_object", Bucket=self._bucket, Key=path.partition("/")[2])
+            return _body(self._fs, found), found["ETag"]
+
+    def replace(self, key: str, data: Data, etag: str | None) -> str:
+        """See `Store.replace`."""
+        condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+        try:
+            return str(self._put(key, data, **condition)["ETag"])
+        except ArtifactMissing:
+            raise ArtifactChanged(f"{key}: expected version {etag}, found none") from None
+
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """See `Store.entries`.  Sorted here, since not every server lists in order of bytes."""
+        cut, found, token = len(self._prefix), {}, {}
+        with self._translated(prefix):
+            while True:
+                page = self._fs.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=self._prefix + prefix, **token)
+                for one in page.get("Contents", ()):
+                    found[one["Key"][cut:]] = Entry(int(one["Size"]), one["ETag"])
+                if not page.get("IsTruncated"):
+                    return dict(sorted(found.items()))
+                token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def delete(self, *keys: str) -> None:
+        """See `Store.delete`.  A thousand a request."""
+        for start in range(0, len(keys), 1000):
+            objects = [{"Key": self._prefix + key} for key in keys[start : start + 1000]]
+            with self._translated(keys[start]):
+                self._fs.call_s3("delete_objects", Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+
+    def copy(self, source: str, target: str) -> None:
+        """See `Store.copy`.  Done by the server, in parts where it is large."""
+        with self._translated(source):
+            self._fs.copy(self._path(source), self._path(target))
+
+    def _path(self, key: str) -> str:
+        return f"{self._bucket}/{self._prefix}{key}"
+
+    def _head(self, key: str) -> dict[str, Any]:
+        with self._translated(key):
+            return self._fs.call_s3("head_object", Bucket=self._bucket, Key=self._prefix + key)  # type: ignore[no-any-return]
+
+    def _put(self, key: str, data: Data, **condition: str) -> dict[str, Any]:
+        with self._translated(key):
+            return self._fs.call_s3(  # type: ignore[no-any-return]
+                "put_object", Bucket=self._bucket, Key=self._prefix + key, Body=bytes(data), **condition
+            )
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except ArtifactError:
+            raise
+        except Exception as error:
+            raise self._translation(key, error) from error
+
+    def _translation(self, key: str, error: Exception) -> ArtifactError:
+        """s3fs turns a refused condition into FileExistsError or a bare OSError, whose cause names it."""
+        cause = error.__cause__ or error
+        response: dict[str, Any] = getattr(cause, "response", None) or {}
+        code = str(response.get("Error", {}).get("Code", ""))
+        if isinstance(error, FileExistsError) or code in CONFLICTS:
+            return ArtifactChanged(f"{key}: another version lies in {self.url}")
+        if code == "NoSuchBucket":
+            return StoreUnavailable(f"{self.url}: the server has no bucket {self._bucket!r}: create it first")
+        if isinstance(error, FileNotFoundError) or code in ("NoSuchKey", "404"):
+            # If-Match on a key that is gone is a lost race for some servers and a missing key for others.
+            return ArtifactMissing(f"{key}: nothing lies there in {self.url}")
+        where = self._endpoint or "the cloud's own endpoint"
+        return StoreUnavailable(
+            f"{self.url} at {where}: {code or type(cause).__name__}: {cause}; check address, keys, region and the rights of the keys"
+        )
+
+
+@functools.cache
+def _file_system(endpoint_url: str, region: str) -> Any:
+    """One file system per server and process: it keeps the connections.  Its listings cache never expires, so it is off."""
+    import s3fs
+
+    client: dict[str, Any] = {"region_name": region}
+    if endpoint_url:
+        client["endpoint_url"] = endpoint_url
+    config = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 4, "mode": "standard"}}
+    return s3fs.S3FileSystem(client_kwargs=client, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True)
+
+
+def _body(fs: Any, found: dict[str, Any]) -> bytes:
+    """The bytes of a response whose body is a coroutine of the file system's loop."""
+    from fsspec.asyn import sync
+
+    return sync(fs.loop, found["Body"].read)  # type: ignore[no-any-return]
+
+
+def _sliced(data: Data) -> Iterator[memoryview]:
+    view = memoryview(data).cast("B")
+    for start in range(0, len(view), CHUNK):
+        yield view[start : start + CHUNK]
