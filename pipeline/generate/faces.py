@@ -1,4 +1,4 @@
-"""Face-like descriptors of made-up people, the same for a seed wherever, however and in whatever order they are made.
+"""Face-like descriptors of made-up people, the same for a seed wherever, in whatever order they are made.
 
 A person's centre is `m = normalise(V (mu_k + diag(sd_k) x))`, a photo of the person
 `u = c m + sqrt(1 - c^2) w`, with w = `Lw z` made orthogonal to m and of unit norm, and c the quantile function

@@ -33,7 +33,9 @@ def probes(generator: Generator, rows: int, count: int, *, threads: int = 0) -> 
         raise GenerateError(f"--probes: expected at most one probe for each of the {rows} people, got {count}")
     random = np.random.default_rng(np.random.SeedSequence(generator.seed, spawn_key=(rows, count)))
     people = np.sort(random.choice(rows, count, replace=False))
-    yield from made(generator, [people[start : start + CHUNK] for start in range(0, count, CHUNK)], 1, threads)
+    # Probes lie thinly: a chunk of them costs as much as all the people around them.
+    size = CHUNK // 5
+    yield from made(generator, [people[start : start + size] for start in range(0, count, size)], 1, threads)
 
 
 def made(generator: Generator, wanted: list[Numbers], photo: int, threads: int) -> Iterator[Faces]:

@@ -52,6 +52,8 @@ def _committed(fs: Any, path: str) -> Iterator[IO[bytes]]:
         stream.discard()
         if isinstance(stream, AbstractBufferedFile):
             stream.closed = True  # or it would upload what it still holds when it is collected
+        else:  # memory:// shows a file from its first byte
+            fs.rm(path)
         raise
     stream.close()
     stream.commit()

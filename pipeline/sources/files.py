@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.settings import Source as Columns
+from pipeline.sources.endings import ending, refuse_mixture
 from pipeline.sources.errors import SourceChanged, SourceMismatch, SourceMissing
 from pipeline.sources.formats import Format, Head, Raw
 from pipeline.sources.names import bad_ids
@@ -21,17 +21,10 @@ from pipeline.sources.parquet_file import Parquet
 from pipeline.sources.places import Found, Place, find, look
 from pipeline.sources.rows import InputFile, Listing, Piece, Range, Reject, Rows, cut, fingerprint, joined
 
-logger = logging.getLogger(__name__)
-
 REQUESTS = 16
 """Files whose headers are read at one time: what takes long is a remote store's answer."""
 
 FORMATS: Mapping[str, Format] = {".npy": Npy(), ".npz": Npz(), ".parquet": Parquet()}
-
-
-def ending(name: str) -> str:
-    """The ending by which a file's format is known, in lower case."""
-    return "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +33,12 @@ class FileSource:
 
     place: Place
     columns: Columns
+
+    @classmethod
+    def of(cls, place: Place, columns: Columns) -> FileSource:
+        """The source, with an absolute URL: tasks may run in other folders."""
+        fs, path = place.open()
+        return cls(place.at(fs.unstrip_protocol(path)), columns)
 
     def listing(self) -> Listing:
         """Read names and headers.  Raises SourceMismatch when files differ in dimension, dtype, ids or version."""
@@ -109,17 +108,11 @@ class FileSource:
 
     def _files(self) -> list[Found]:
         found = find(self.place)
+        refuse_mixture(self.place.url, (file.name for file in found))
         files = [file for file in found if ending(file.name) in FORMATS]
         if not files:
             names = ", ".join(file.name for file in found[:3])
             raise SourceMissing(f"{self.place.url}: expected files that end in {', '.join(FORMATS)}, found {names}")
-        if len(files) < len(found):
-            logger.warning(
-                "%s: %d of %d files are not read: their endings say no descriptors.",
-                self.place.url,
-                len(found) - len(files),
-                len(found),
-            )
         urls = {file.url for file in files}
         return [file for file in files if not is_beside(file.url, urls, self._names())]
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Images
+from pipeline.sources.endings import PHOTOS, UNREADABLE
 from pipeline.sources.errors import ModelsMissing
 from pipeline.sources.normalise import Scale, normalise
-from pipeline.sources.photos import PHOTOS, UNREADABLE, Photo, known_album, list_album, read_photos
+from pipeline.sources.photos import Photo, known_album, list_album, read_photos
 from pipeline.sources.places import Place
 from pipeline.sources.rows import InputFile, Listing, Range, Reject, Rows, cut, fingerprint
 
@@ -112,7 +113,10 @@ class ImageSource:
         side = min(faces[0].box[2:])
         if side < SMALLEST:
             return None, f"expected a face of at least {SMALLEST} pixels, got {side:.0f}"
-        return models.crop(pixels, faces[0]), ""
+        try:
+            return models.crop(pixels, faces[0]), ""
+        except ValueError as error:
+            return None, str(error)
 
     def _models(self) -> FaceModels:
         digest = digest_of(self.detect) + digest_of(self.embed)

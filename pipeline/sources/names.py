@@ -1,4 +1,4 @@
-"""Ids and people from columns of any supported type."""
+"""Names of rows, their ids or people, from columns of any supported type."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def normalise(raw: NDArray[Any], scale: Scale, out: NDArray[np.float16]) -> dict
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
             _floats(part, scale, rows)
             squares = np.einsum("ij,ij->i", rows, rows)
-            rows *= (1 / np.sqrt(squares))[:, None]
+            rows /= np.sqrt(squares)[:, None]
             out[start : start + BLOCK] = rows
         for number in np.flatnonzero(~((squares > SURE[0]) & (squares < SURE[1]))).tolist():
             row, reason = _carefully(part[number], scale)

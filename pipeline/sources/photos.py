@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
+import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from pipeline.sources.endings import ARCHIVES, PHOTOS, UNREADABLE, refuse_mixture
 from pipeline.sources.errors import SourceChanged, SourceMissing, SourceUnreadable
-from pipeline.sources.places import Found, Place, find, look, opened, read_range, reading
+from pipeline.sources.places import Place, find, hidden, look, opened, read_range
 from pipeline.sources.rows import InputFile, fingerprint
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-UNREADABLE = (".gif", ".heic", ".heif", ".avif", ".tif", ".tiff")
-"""Photos, too, but none that is decoded here: they are counted as rejects, not passed over."""
-
-ARCHIVES = (".tar", ".tar.gz", ".tgz")
+READ_AHEAD = 8 << 20
+"""Bytes of an archive read at once: asking for each of its headers would take a request per photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,14 @@ def root(place: Place) -> str:
 
 
 def _is_photo(name: str) -> bool:
-    parts = name.removeprefix("./").split("/")
-    return name.lower().endswith(PHOTOS + UNREADABLE) and not any(part.startswith((".", "_")) for part in parts)
+    return name.lower().endswith(PHOTOS + UNREADABLE) and not hidden(name)
 
 
 def _folder(place: Place) -> Album:
     folder = root(place)
-    found: list[Found] = [file for file in find(place) if _is_photo(file.url.removeprefix(folder))]
+    everything = find(place)
+    refuse_mixture(place.url, (file.name for file in everything))
+    found = [file for file in everything if _is_photo(file.url.removeprefix(folder))]
     photos = tuple(Photo(file.url.removeprefix(folder), file.nbytes) for file in found)
     return Album(photos, fingerprint([InputFile(file.url, file.nbytes, file.token, 1) for file in found], {}))
 
@@ -115,9 +117,9 @@ def _archive(place: Place) -> Album:
         raise SourceMissing(f"{place.url}: expected an archive of photos, found nothing there")
     plain = place.url.lower().endswith(".tar")
     photos = [
-        Photo(member.name, member.size, member.offset_data if plain else None)
-        for member, _ in _members(place)
-        if _is_photo(member.name)
+        Photo(name, member.size, member.offset_data if plain else None)
+        for name, member, _ in _members(place)
+        if _is_photo(name)
     ]
     if plain:
         photos.sort(key=lambda photo: photo.name)
@@ -127,8 +129,8 @@ def _archive(place: Place) -> Album:
 def _unpack(place: Place, photos: tuple[Photo, ...]) -> Iterator[tuple[Photo, bytes]]:
     """Photos of a compressed archive, which is read from its beginning to the last of them."""
     wanted = {photo.name: photo for photo in photos}
-    for member, archive in _members(place):
-        photo = wanted.pop(member.name, None)
+    for name, member, archive in _members(place):
+        photo = wanted.pop(name, None)
         if photo is not None:
             stream = archive.extractfile(member)
             yield photo, stream.read() if stream else b""
@@ -136,15 +138,24 @@ def _unpack(place: Place, photos: tuple[Photo, ...]) -> Iterator[tuple[Photo, by
             return
 
 
-def _members(place: Place) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    """Regular files of an archive.  Nothing is unpacked to disk, so names cannot lead out of anywhere."""
-    mode: Any = "r:" if place.url.lower().endswith(".tar") else "r|gz"
+def _members(place: Place) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
+    """Regular files of an archive by name.  Nothing is unpacked to disk, so names cannot lead out of anywhere."""
+    plain = place.url.lower().endswith(".tar")
+    mode: Any = "r:" if plain else "r|"
     try:
-        with opened(place) as stream, reading(place.url), tarfile.open(fileobj=stream, mode=mode) as archive:
+        with (
+            opened(place, ahead=READ_AHEAD) as stream,
+            nullcontext(stream) if plain else gzip.GzipFile(fileobj=stream) as unpacked,
+            tarfile.open(fileobj=unpacked, mode=mode) as archive,
+        ):
             for member in archive:
                 if member.isreg():
-                    yield member, archive
-    except (tarfile.TarError, EOFError) as error:
+                    yield member.name.removeprefix("./"), member, archive
+            if plain:  # tarfile takes an archive that was cut off in a header for a whole one
+                stream.seek(archive.offset)
+                if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise tarfile.ReadError(f"it ends at {archive.offset} bytes without a mark of its end")
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise SourceUnreadable(
             f"{place.url}: expected a whole archive, got one that cannot be read: {error}"
         ) from error

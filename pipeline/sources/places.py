@@ -133,8 +133,9 @@ def read_range(place: Place, start: int, nbytes: int) -> bytes:
 
 
 @contextmanager
-def opened(place: Place) -> Iterator[IO[bytes]]:
-    """The file, open for reading at random; remote files are read as asked, without read-ahead."""
+def opened(place: Place, *, ahead: int = 0) -> Iterator[IO[bytes]]:
+    """The file, open for reading at random; from a remote one `ahead` bytes more than asked for are fetched."""
     fs, path = place.open()
-    with reading(place.url), fs.open(path, "rb", cache_type="none") as stream:
+    cache = {"cache_type": "readahead", "block_size": ahead} if ahead else {"cache_type": "none"}
+    with reading(place.url), fs.open(path, "rb", **cache) as stream:
         yield stream
