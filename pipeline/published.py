@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.artifact import FORMAT, Descriptor, File, Manifest, Shard, content_digest
-from pipeline.evaluate import Decision
+from pipeline.quality.decision import Decision
 from pipeline.plan import Candidate
 from pipeline.sample import candidates
 from pipeline.workspace import Work
@@ -20,7 +20,8 @@ def provisional_manifest(work: Work, name: str, files: tuple[File, ...]) -> Mani
 def final_manifest(work: Work, decision: Decision, files: tuple[File, ...]) -> Manifest:
     """The manifest that is published."""
     fields = {
-        "point": decision.point, "points": tuple(decision.curve), "quality": decision.quality, "forced": decision.forced,
+        "point": decision.point, "points": tuple(decision.curve), "quality": decision.quality,
+        "forced": work.spec.build.force and not decision.passed and decision.resolvable,
     }
     return _manifest(work, _candidate(work, decision.name), files, fields)
 
