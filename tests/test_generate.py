@@ -6,7 +6,6 @@ import hashlib
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import erf
@@ -15,8 +14,9 @@ from uuid import UUID
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from pipeline.generate.blas import one_thread
 from pipeline.generate.faces import BLOCK, Generator, blend_kin, phi, unit
 from pipeline.generate.making import gallery, probes
 from pipeline.generate.regimes import GenerateError, fitted, mates, wide
@@ -24,13 +24,6 @@ from pipeline.generate.regimes import GenerateError, fitted, mates, wide
 ALL = [Generator("mixture", 3), Generator("tree", 3), Generator("wide", 3, 64), Generator("isotropic", 3, 48)]
 NAMES = [generator.regime for generator in ALL]
 Rows = NDArray[np.float32]
-
-
-@pytest.fixture(autouse=True)
-def _one_blas_thread() -> Iterator[None]:
-    """What the generator promises to the last bit, it promises for one thread of BLAS."""
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield
 
 
 def nearest(rows: Rows) -> Rows:
@@ -100,6 +93,23 @@ def test_threads_do_not_change_a_bit() -> None:
         chunks = list(pool.map(lambda number: generator.chunk(number, 333), range(6)))
     expected = generator.rows(0, 6 * 333)
     np.testing.assert_array_equal(np.concatenate([chunk.descriptors for chunk in chunks]), expected.descriptors)
+
+
+def blas_threads() -> list[int]:
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_threads_of_blas_change_no_bit_and_are_given_back() -> None:
+    generator = Generator("mixture", 3)
+    with threadpool_limits(limits=1, user_api="blas"):
+        expected = generator.rows(0, 3_000)
+    with threadpool_limits(limits=4, user_api="blas"):
+        with one_thread():
+            np.testing.assert_array_equal(generator.rows(0, 3_000).descriptors, expected.descriptors)
+            assert blas_threads() == [1]  # the inner block did not lift the outer one's limit
+        assert blas_threads() == [4]
+        np.testing.assert_array_equal(generator.rows(0, 3_000).descriptors, expected.descriptors)
+        assert blas_threads() == [4]
 
 
 def test_another_process_makes_the_same() -> None:

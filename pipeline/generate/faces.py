@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.generate.blas import one_thread
 from pipeline.generate.labels import people_labels, uuids
 from pipeline.generate.regimes import REGIMES, Fitted, Floats, GenerateError, Mates, fitted, mates, wide
 
@@ -54,7 +55,7 @@ class Generator:
     """People numbered from 0, each with photos numbered from 0.  Picklable; safe to use from several threads.
 
     Two machines agree to the last bit where NumPy, its BLAS and the instruction set are the
-    same and BLAS runs on one thread; elsewhere to float16 rounding.
+    same; elsewhere to float16 rounding.
     """
 
     regime: str
@@ -101,10 +102,11 @@ class Generator:
         names = np.empty((len(numbers), 16), np.uint8)
         order = np.argsort(numbers, kind="stable")
         blocks = numbers[order] // BLOCK
-        for some in np.split(order, np.flatnonzero(np.diff(blocks)) + 1):
-            if len(some):
-                block, inside = int(numbers[some[0]] // BLOCK), numbers[some] % BLOCK
-                descriptors[some], names[some] = self._photos(block, inside, photo)
+        with one_thread():
+            for some in np.split(order, np.flatnonzero(np.diff(blocks)) + 1):
+                if len(some):
+                    block, inside = int(numbers[some[0]] // BLOCK), numbers[some] % BLOCK
+                    descriptors[some], names[some] = self._photos(block, inside, photo)
         return Faces(descriptors, uuids(names), people_labels(numbers))
 
     def _photos(self, block: int, inside: NDArray[np.int64], photo: int) -> tuple[Floats, NDArray[np.uint8]]:

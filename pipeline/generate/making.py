@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from pipeline.generate.faces import CHUNK, Faces, Generator
 from pipeline.generate.regimes import GenerateError
@@ -41,8 +40,7 @@ def probes(generator: Generator, rows: int, count: int, *, threads: int = 0) -> 
 def made(generator: Generator, wanted: list[Numbers], photo: int, threads: int) -> Iterator[Faces]:
     """A photo of each of the wanted people, chunk after chunk, as many chunks ahead as there are threads."""
     threads = threads or os.cpu_count() or 1
-    # One BLAS thread for each of ours: that is faster for blocks of this size, and gives the same bits everywhere.
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads, "generate") as pool:
+    with ThreadPoolExecutor(threads, "generate") as pool:
         ahead: deque[Future[Faces]] = deque()
         try:
             for people in wanted:
