@@ -129,7 +129,7 @@ def _codes(facts: Facts, bits: int, groups: int) -> dict[str, Any]:
 
 
 def _scan(facts: Facts) -> Candidate:
-    points = tuple(Point(1, depth) for depth in (20, 40, 80, 160, 320, 640))
+    points = tuple(Point(1, depth) for depth in (80, 160, 320, 640))
     return Candidate("scan", "scan", facts.rows, facts.dim, _codes(facts, 4, facts.out // 2), points)
 
 

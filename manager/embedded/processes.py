@@ -1,0 +1,118 @@
+"""Child processes that never outlive their parent, whatever kills it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from configs.errors import LimError
+
+LAST_LINES = 15
+_PR_SET_PDEATHSIG = 1
+
+
+class StackError(LimError):
+    """A process of the embedded stack that does not start or has died; shows the end of its log."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A process in a group of its own, with its output in a file."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    environ: dict[str, str] = field(default_factory=dict, repr=False)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Child:
+        """Start it; SIGKILL reaches it when this process dies, even by SIGKILL itself."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                list(self.command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **self.environ},
+                start_new_session=True, preexec_fn=_die_with(os.getpid()),
+            )  # fmt: skip  # noqa: PLW1509 - one prctl call, made before any thread of ours could hold a lock
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Process id; raises StackError before the start."""
+        if self.process is None:
+            raise StackError(f"{self.name}: was not started")
+        return self.process.pid
+
+    def wait_ready(self, ready: Callable[[], bool], timeout_s: float = 30.0) -> Child:
+        """Wait until `ready` says so; raises StackError with the log's end when it dies or takes too long."""
+        until = time.monotonic() + timeout_s
+        while not ready():
+            if self.process is not None and self.process.poll() is not None:
+                raise StackError(f"{self.name}: ended with {self.process.returncode} instead of starting:\n{self.tail()}")
+            if time.monotonic() > until:
+                self.stop()
+                raise StackError(f"{self.name}: expected to be ready within {timeout_s:.0f} s, was not:\n{self.tail()}")
+            time.sleep(0.02)
+        return self
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LAST_LINES:])
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self, timeout_s: float = 12.0) -> int | None:
+        """SIGTERM, then SIGKILL to what is left of the group; returns the exit code."""
+        if self.process is None:
+            return None
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout_s)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.wait()
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    libc = ctypes.CDLL(None)
+
+    def before_exec() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # the parent died before the call
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return before_exec
+
+
+def free_port(*, also_plus: int = 0) -> int:
+    """A free loopback port; with `also_plus`, one whose neighbour at that distance is free as well."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            if not also_plus:
+                return port
+            if port + also_plus < 65_536:
+                with suppress(OSError):
+                    other.bind(("127.0.0.1", port + also_plus))
+                    return port
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts connections on a loopback port."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
+        return True
+    return False
