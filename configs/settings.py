@@ -162,8 +162,6 @@ class Matcher:
     """Bytes that loaded indexes may take; 0 = 80 % of the host's memory."""
     search_threads: int = 0
     """Threads that search; 0 = one per core."""
-    max_backlog: int = 10_000
-    """Requests waiting for one label from which clients are told that it is busy."""
     max_deliveries: int = 5
     """Deliveries after which a request goes to the dead letters."""
     shutdown_s: float = 10.0
@@ -182,6 +180,8 @@ class Client:
     """Most requests on their way at once."""
     refresh_s: float = 1.0
     """Seconds between looks at who serves what."""
+    max_backlog: int = 10_000
+    """Requests waiting for a label from which a request fails at once as busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

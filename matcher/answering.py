@@ -1,0 +1,85 @@
+"""Sends answers, then acknowledges: in that order, in one round trip."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+
+from matcher import keys
+from matcher.consumer import Bad
+from matcher.errors import MatchError, NoIndex
+from matcher.messages import Request, answer, failure
+from matcher.residency import Held
+from matcher.searching import Outcome
+
+logger = logging.getLogger(__name__)
+
+ANSWERS_KEPT = 100_000
+"""Entries of a response stream; older ones are trimmed."""
+
+ANSWERS_EXPIRE_S = 600
+DEAD_KEPT = 10_000
+
+
+class Answerer:
+    """Packs and sends.  `may_answer` says whether our announcement stands: without it others do our work."""
+
+    def __init__(self, redis: Redis, consumer_groups: dict[str, str], may_answer: Callable[[], bool]) -> None:
+        self._redis = redis
+        self._groups = consumer_groups
+        self._may_answer = may_answer
+        self.answered = 0
+        self.errors: dict[int, int] = defaultdict(int)
+
+    async def send(self, held: Held | None, outcomes: list[Outcome]) -> None:
+        """Answer and acknowledge.  Answers of our own protocol for one channel travel as one message."""
+        packed = [(request, self._packed(held, request, result)) for request, result in outcomes]
+        if not packed:
+            return
+        if not self._may_answer():
+            logger.warning("%d answers held back: the announcement lapsed, so another matcher takes over.", len(packed))
+            return
+        channels: dict[bytes, list[bytes]] = defaultdict(list)
+        entries: dict[str, list[bytes]] = defaultdict(list)
+        pipe = self._redis.pipeline(transaction=False)
+        for request, data in packed:
+            entries[request.stream].append(request.entry)
+            if to := request.answer_stream:
+                pipe.xadd(to, {"answer": data}, maxlen=ANSWERS_KEPT, approximate=True)
+                pipe.expire(to, ANSWERS_EXPIRE_S)
+            elif request.modern:
+                channels[request.channel].append(data)
+            else:
+                pipe.publish(request.channel, data)
+        for channel, parts in channels.items():
+            pipe.publish(channel, b"".join(parts))
+        for stream, ids in entries.items():
+            if group := self._groups.get(stream):
+                pipe.xack(stream, group, *ids)
+        await pipe.execute()
+        self.answered += len(packed)
+
+    def _packed(self, held: Held | None, request: Request, result: list[tuple[str | int, float]] | MatchError) -> bytes:
+        if isinstance(result, MatchError):
+            self.errors[result.error_code] += 1
+            return failure(request.rid, request.fields.get(b"label", b"").decode(errors="replace"), result)
+        if held is None:
+            return self._packed(None, request, NoIndex("the index was dropped meanwhile"))
+        return answer(request.rid, held.served, result)
+
+    async def bury(self, bad: list[Bad], why: str = "") -> None:
+        """Move messages that cannot be answered to the dead letters, with the reason."""
+        pipe = self._redis.pipeline(transaction=False)
+        for stream, entry, flat, reason in bad:
+            fields = [part for pair in zip(flat[::2], flat[1::2], strict=False) for part in pair]
+            letter = {"entry": entry, "reason": why or reason, "at": str(int(time.time()))}
+            kept = {bytes(name): bytes(value) for name, value in zip(fields[::2], fields[1::2], strict=True)}
+            pipe.xadd(keys.dead(stream), {**kept, **letter}, maxlen=DEAD_KEPT, approximate=True)
+            if group := self._groups.get(stream):
+                pipe.xack(stream, group, entry)
+            logger.warning("%s %s: moved to the dead letters: %s.", stream, entry.decode(), why or reason)
+        await pipe.execute()

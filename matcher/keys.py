@@ -1,0 +1,50 @@
+"""Names in Redis: the part of the wire that both sides must agree on."""
+
+from __future__ import annotations
+
+PROTOCOL = 1
+"""Version of the wire; requests carry it in the field `v`."""
+
+MATCHERS = "lim:matchers"
+"""Sorted set of matcher ids by the time, in milliseconds of Redis, at which their announcement lapses."""
+
+HINT = "lim:hint"
+"""Channel on which a publisher may say that a head changed; the bucket is the truth."""
+
+ANSWER_STREAMS = "lim:answer:"
+"""A response stream's name must begin so."""
+
+
+def index_stream(label: str, index_id: str) -> str:
+    """Requests for one index of a label."""
+    return f"{label}:{index_id}"
+
+
+def shard_group(shard: int) -> str:
+    """The consumer group of a shard on an index's stream."""
+    return f"shard-{shard:04d}"
+
+
+def announcement(matcher_id: str) -> str:
+    """What a matcher holds; expires unless renewed."""
+    return f"lim:matcher:{matcher_id}"
+
+
+def serving(label: str) -> str:
+    """The index id that requests for a label go to."""
+    return f"lim:serving:{label}"
+
+
+def backlog(label: str) -> str:
+    """Requests waiting for a label; expires, and means none when it is missing."""
+    return f"lim:backlog:{label}"
+
+
+def dead(stream: str) -> str:
+    """Where messages go that nobody can answer."""
+    return f"{stream}:dead"
+
+
+def answer_channel(client_id: str) -> str:
+    """Where a client listens."""
+    return f"lim:answers:{client_id}"

@@ -1,0 +1,61 @@
+"""Loads an index from the bucket through the cache: what runs in a thread beside the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from configs.settings import Cache as CacheSettings
+from matcher.errors import NotReadable
+from matcher.residency import Held, Residency
+from pipeline.artifact import ArtifactCorrupt, Cache, Manifest, Store, list_heads, read_head, read_manifest
+from pipeline.search.index import Index
+from pipeline.search.opening import open_index
+
+WARM_UP = 4
+"""Queries searched before an index answers."""
+
+
+class Loader:
+    """Bucket and cache; no state of its own but what the cache holds."""
+
+    def __init__(self, store: Store, cache: CacheSettings, environ: Mapping[str, str]) -> None:
+        home = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "/root"), ".cache"))
+        self.store = store
+        self._cache = Cache(Path(cache.folder) if cache.folder else home / "lim", cache.quota_bytes)
+
+    def heads(self) -> dict[str, str]:
+        """Every label with the etag of its head, by one listing."""
+        return list_heads(self.store)
+
+    def head(self, label: str) -> str:
+        """The index id that serves a label."""
+        return read_head(self.store, label)[0].index_id
+
+    def manifest(self, label: str, index_id: str) -> Manifest:
+        """The manifest of an index."""
+        return read_manifest(self.store, label, index_id)
+
+    def load(self, manifest: Manifest, residency: Residency, shard: int = 0) -> Held:
+        """Fetch, open and warm a shard.  Raises NotLoaded, NotReadable or ArtifactError."""
+        residency.check(manifest, shard)
+        folder = self._cache.fetch(self.store, manifest, shard)
+        try:
+            index = open_index(folder, manifest, shard)
+            _warm(index)
+        except ArtifactCorrupt as error:
+            self._cache.release(folder)
+            raise NotReadable(f"{manifest.label} {manifest.index_id}: {error}") from error
+        return Held(index, folder, shard)
+
+    def drop(self, held: Held) -> None:
+        """Free an index; its files may be evicted from then on."""
+        held.index.close()
+        self._cache.release(held.folder)
+
+
+def _warm(index: Index) -> None:
+    """The first searches touch the index's pages, which no request should wait for."""
+    index.search(np.eye(WARM_UP, index.dim, dtype=np.float32), min(10, max(index.rows, 1)))

@@ -1,0 +1,103 @@
+"""Which indexes this matcher holds, and whether one more fits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from matcher.errors import MatchError, NotLoaded
+from pipeline.artifact import Manifest
+from pipeline.search.index import Index
+
+SHARE_OF_HOST = 0.8
+
+
+@dataclass(slots=True)
+class Held:
+    """A loaded shard.  When another index of the label serves, it retires: first answering on, then only `stale`."""
+
+    index: Index
+    folder: Path
+    shard: int = 0
+    retired_at: float | None = None
+    """Monotonic time at which the label moved on."""
+    served: dict[str, Any] = field(default_factory=dict)
+    """What every answer says of the index."""
+
+    def __post_init__(self) -> None:
+        """Fix what answers say."""
+        manifest = self.index.manifest
+        self.served = {
+            "label": manifest.label, "index_id": manifest.index_id, "watermark": manifest.delta_seq,
+            "shard": self.shard, "shards": len(manifest.shards),
+        }  # fmt: skip
+
+    @property
+    def label(self) -> str:
+        """The label."""
+        return self.index.manifest.label
+
+    @property
+    def index_id(self) -> str:
+        """The build."""
+        return self.index.manifest.index_id
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An index that could not be loaded."""
+
+    index_id: str
+    etag: str
+    error: MatchError
+    again_at: float
+    """Monotonic time of the next try."""
+
+
+class Residency:
+    """Held indexes by label, with the retired ones; changed on the event loop only."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit = limit_bytes or int(psutil.virtual_memory().total * SHARE_OF_HOST)
+        self.current: dict[str, Held] = {}
+        self.retired: dict[str, Held] = {}
+        """By index id."""
+        self.gone: dict[str, tuple[str, float]] = {}
+        """Index ids whose memory is free, with label and the monotonic time until which `stale` is answered."""
+        self.failures: dict[str, Failure] = {}
+
+    def used(self) -> int:
+        """Predicted bytes of everything held."""
+        return sum(held.index.memory.anonymous for held in (*self.current.values(), *self.retired.values()))
+
+    def check(self, manifest: Manifest, shard: int) -> None:
+        """Raise NotLoaded unless one more shard fits beside what is held."""
+        wanted, used = manifest.shards[shard].memory.anonymous, self.used()
+        if used + wanted > self.limit:
+            raise NotLoaded(
+                f"{manifest.label} {manifest.index_id}: needs {wanted:,} bytes beside {used:,} in use, allowed are "
+                f"{self.limit:,}: give the matcher more memory (matcher.memory_limit_bytes) or fewer labels"
+            )
+
+    def add(self, held: Held) -> None:
+        """Let `held` be the current index of its label; the one before retires."""
+        before = self.current.get(held.label)
+        if before is not None and before.index_id != held.index_id:
+            before.retired_at = time.monotonic()
+            self.retired[before.index_id] = before
+        self.retired.pop(held.index_id, None)
+        self.gone.pop(held.index_id, None)
+        held.retired_at = None
+        self.current[held.label] = held
+        self.failures.pop(held.label, None)
+
+    def find(self, label: str, index_id: str | None) -> Held | None:
+        """The current index of a label, or the one named while it can still answer."""
+        current = self.current.get(label)
+        if index_id is None or (current is not None and current.index_id == index_id):
+            return current
+        return self.retired.get(index_id)

@@ -1,0 +1,242 @@
+"""The matcher: reads, searches, answers, acknowledges, in that order, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+
+from redis.asyncio import Redis
+
+from configs.settings import Settings
+from matcher import keys
+from matcher.announce import Announcer
+from matcher.answering import Answerer
+from matcher.consumer import LOST, Bad, Consumer
+from matcher.errors import Expired, MatchError, NoIndex, Stale
+from matcher.housekeeping import Housekeeping
+from matcher.loader import Loader
+from matcher.messages import Request
+from matcher.residency import Held, Residency
+from matcher.searching import Searcher
+from matcher.takeover import TakeOver
+from matcher.watch import Watch
+from pipeline.artifact import open_store
+
+logger = logging.getLogger(__name__)
+
+BATCHES = 2
+"""Batches in work at once: one is searched while the next is read and decoded."""
+
+TURN_S = 0.004
+"""How long a turn may keep the loop when several streams are busy, so that a flooded label delays others by little."""
+
+COST_S = 40e-6
+"""CPU of the loop per request, for the size of a turn."""
+
+REFRESH_S = 3.0
+"""Clients look at who serves what at least this often; a retired index answers on for as long."""
+
+
+class Service:
+    """One matcher process."""
+
+    def __init__(self, settings: Settings, matcher_id: str = "") -> None:
+        self.settings = settings
+        matcher = settings.matcher
+        self.id = matcher_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.redis = _connect(settings.redis.url)
+        self.residency = Residency(matcher.memory_limit_bytes)
+        self.announcer = Announcer(self.redis, self.id, self.residency, matcher.announce_ttl_s)
+        self.consumer = Consumer(self.redis, self.id, matcher.block_ms)
+        self.answerer = Answerer(self.redis, self.consumer.groups, self.announcer.stands)
+        self.searcher = Searcher(matcher.search_threads or os.cpu_count() or 1, matcher.max_limit)
+        self.takeover = TakeOver(self.redis, self.consumer, self.answerer, matcher.max_deliveries)
+        self.housekeeping = Housekeeping(self.redis)
+        self.watch = Watch(
+            Loader(open_store(settings.storage.bucket, settings.storage), settings.cache, os.environ), self.residency,
+            self.consumer, self.announcer, group=matcher.consumer_group, labels=matcher.labels,
+        )  # fmt: skip
+        self.stopping = asyncio.Event()
+        self.ready = False
+        self.read = 0
+        self._slots = asyncio.Semaphore(BATCHES)
+        self._batches: set[asyncio.Task[None]] = set()
+        self._in_work: dict[str, int] = defaultdict(int)
+
+    async def run(self) -> None:
+        """Load what the bucket has, then serve until `stopping` is set; returns when everything is answered."""
+        await self._until_there(self.announcer.renew)
+        await self.watch.look()
+        await self._until_there(self._first_takeover)
+        self.ready = True
+        logger.info("Ready: %s serves %d labels.", self.id, len(self.residency.current))
+        matcher = self.settings.matcher
+        upkeep = [
+            asyncio.create_task(self._every(matcher.announce_every_s, self._renew), name="renew"),
+            asyncio.create_task(self._every(matcher.poll_s, self.watch.look), name="look"),
+            asyncio.create_task(self._every(1.0, self._tidy), name="tidy"),
+        ]
+        try:
+            await self._serve()
+        finally:
+            await self._finish(upkeep)
+
+    async def _serve(self) -> None:
+        while not self.stopping.is_set():
+            await self._slots.acquire()
+            try:
+                requests, bad = await self.consumer.read(self._budget())
+            except LOST as error:
+                self._slots.release()
+                logger.warning("Redis went away (%s); again in 0.5 s.", error)
+                await self._wait(0.5)
+                continue
+            if not requests and not bad:
+                self._slots.release()
+                continue
+            task = asyncio.create_task(self._batch(requests, bad))
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+
+    def _budget(self) -> int:
+        most = self.settings.matcher.batch
+        return most if self.consumer.busy_streams < 2 and len(self.residency.current) < 2 else min(most, int(TURN_S / COST_S))
+
+    async def _batch(self, requests: list[Request], bad: list[Bad]) -> None:
+        try:
+            await self.handle(requests, bad)
+        except LOST as error:
+            logger.warning("Redis went away before %d answers were sent (%s); they are delivered again.", len(requests), error)
+        except Exception:
+            logger.exception("A batch of %d requests failed; it stays pending.", len(requests))
+        finally:
+            self._slots.release()
+
+    async def handle(self, requests: list[Request], bad: list[Bad]) -> None:
+        """Answer a batch, the smallest groups first, so that a small label does not wait for a flooded one."""
+        self.read += len(requests)
+        if bad:
+            await self.answerer.bury(bad)
+        groups: dict[tuple[str, str | None], list[Request]] = defaultdict(list)
+        expired: list[Request] = []
+        now = self.announcer.now_ms()
+        for request in requests:
+            if self._deadline(request) < now:
+                expired.append(request)
+            else:
+                groups[self._addressed(request)].append(request)
+        if expired:
+            error = Expired("its deadline passed before it could be searched: give it more time, or start more matchers")
+            await self.answerer.send(None, [(request, error) for request in expired])
+        for (label, index_id), group in sorted(groups.items(), key=lambda one: len(one[1])):
+            held = self.residency.find(label, index_id)
+            for stream in {request.stream for request in group}:
+                self.housekeeping.touched(stream, label)
+            if held is None:
+                await self.answerer.send(None, [(request, self._absent(label, index_id)) for request in group])
+                continue
+            self._in_work[held.index_id] += 1
+            try:
+                await self.answerer.send(held, await self.searcher.outcomes(held, group))
+            finally:
+                self._in_work[held.index_id] -= 1
+
+    def _addressed(self, request: Request) -> tuple[str, str | None]:
+        """Label and index id; the original's requests name no index, and the stream says the label."""
+        if not request.modern:
+            return request.stream, None
+        label, _, index_id = request.stream.rpartition(":")
+        return label, index_id
+
+    def _deadline(self, request: Request) -> float:
+        matcher = self.settings.matcher
+        try:
+            ttl = request.number(b"ttl_ms", matcher.default_ttl_ms)
+        except MatchError:
+            ttl = matcher.default_ttl_ms
+        return request.added_ms + min(ttl, matcher.max_ttl_ms)
+
+    def _absent(self, label: str, index_id: str | None) -> MatchError:
+        if index_id is not None and label in self.residency.current:
+            return Stale(f"{label}: index {index_id} is no longer served, {self.residency.current[label].index_id} is")
+        failure = self.residency.failures.get(label)
+        return failure.error if failure is not None else NoIndex(f"nobody serves label {label!r}: publish an index for it")
+
+    async def _first_takeover(self) -> None:
+        await self._handle_taken(await self.takeover.strangers(self.announcer.alive | {self.id}))
+
+    async def _renew(self) -> None:
+        lapsed = await self.announcer.renew()
+        if lapsed:
+            await self._handle_taken(lapsed)
+
+    async def _handle_taken(self, gone: set[str]) -> None:
+        requests = await self.takeover.of(gone)
+        batch = self.settings.matcher.batch
+        for start in range(0, len(requests), batch):
+            await self.handle(requests[start : start + batch], [])
+
+    async def _tidy(self) -> None:
+        await self.housekeeping.run()
+        await self.watch.retire(REFRESH_S, self.settings.matcher.max_ttl_ms / 1000, self._idle)
+
+    async def _idle(self, held: Held) -> bool:
+        """Nothing of its stream is in work or waiting."""
+        return not self._in_work[held.index_id] and not self.housekeeping.waiting_in(keys.index_stream(held.label, held.index_id))
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+        while not await self._wait(seconds):
+            try:
+                await work()
+            except LOST as error:
+                logger.warning("Redis went away (%s); again in %.1f s.", error, seconds)
+            except Exception:
+                logger.exception("Upkeep failed; again in %.1f s.", seconds)
+
+    async def _until_there(self, work: Callable[[], Awaitable[object]]) -> None:
+        while not self.stopping.is_set():
+            try:
+                await work()
+            except LOST as error:
+                logger.warning("Redis does not answer at the address in redis.url (%s); again in 1 s.", error)
+                await self._wait(1.0)
+            else:
+                return
+
+    async def _wait(self, seconds: float) -> bool:
+        """Sleep, unless told to stop; says whether to stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.stopping.wait()
+        except TimeoutError:
+            return False
+
+    async def _finish(self, upkeep: list[asyncio.Task[None]]) -> None:
+        """Stop reading, answer what was read, stop telling, close: in that order, within `shutdown_s`."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self.settings.matcher.shutdown_s):
+                requests, bad = self.consumer.parsed(await self.consumer.close())
+                await asyncio.gather(*self._batches, return_exceptions=True)
+                await self.handle(requests, bad)
+                await asyncio.gather(*upkeep, return_exceptions=True)
+                await self.announcer.withdraw()
+        except (TimeoutError, *LOST) as error:
+            logger.warning("Stopped without order (%s); another matcher takes over.", type(error).__name__)
+        self.searcher.close()
+        await self.redis.aclose()
+        logger.info("Stopped after %.1f s.", time.monotonic() - began)
+
+
+def _connect(url: str) -> Redis:
+    """A connection pool whose replies to the hot commands come as they are, not as dictionaries."""
+    redis: Redis = Redis.from_url(url, protocol=2, socket_timeout=10, socket_connect_timeout=3, health_check_interval=0)
+    for command in ("XREADGROUP", "XCLAIM"):
+        redis.set_response_callback(command, lambda reply, **_: reply)
+    return redis

@@ -1,0 +1,124 @@
+"""Keeps what is held in step with the bucket: loads beside, switches, retires, drops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from matcher import keys
+from matcher.announce import Announcer
+from matcher.consumer import Consumer
+from matcher.errors import MatchError, SearchFailed
+from matcher.loader import Loader
+from matcher.residency import Failure, Held, Residency
+from pipeline.artifact import ArtifactError, ArtifactMissing
+
+logger = logging.getLogger(__name__)
+
+AGAIN_S = 15.0
+"""Seconds until an index that could not be loaded is tried again, unless its head changes."""
+
+
+class Watch:
+    """One look at the bucket after the other.  Everything slow runs in a thread; switching is one assignment."""
+
+    def __init__(
+        self, loader: Loader, residency: Residency, consumer: Consumer, announcer: Announcer, *, group: str, labels: str
+    ) -> None:
+        self._loader = loader
+        self._residency = residency
+        self._consumer = consumer
+        self._announcer = announcer
+        self._group = group
+        self._only = {label.strip() for label in labels.split(",") if label.strip()}
+        self._etags: dict[str, str] = {}
+        self.polled_at: float | None = None
+        """Monotonic time of the last look that succeeded."""
+        self.unreachable = ""
+        """Why the last look failed."""
+
+    async def look(self) -> None:
+        """Compare with the bucket by one listing; read only what changed."""
+        try:
+            heads = await asyncio.to_thread(self._loader.heads)
+        except ArtifactError as error:
+            self.unreachable = str(error)
+            logger.warning("The bucket cannot be read, so what is held goes on answering: %s.", error)
+            return
+        self.polled_at, self.unreachable = time.monotonic(), ""
+        wanted = {label: etag for label, etag in heads.items() if not self._only or label in self._only}
+        for label, etag in wanted.items():
+            failure = self._residency.failures.get(label)
+            due = failure is not None and (failure.etag != etag or time.monotonic() > failure.again_at)
+            if due or self._etags.get(label) != etag:
+                await self._follow(label, etag)
+        for label in set(self._residency.current) - set(wanted):
+            await self._drop_label(label)
+        for label in set(self._etags) - set(wanted):
+            del self._etags[label]
+
+    async def _follow(self, label: str, etag: str) -> None:
+        """Serve what the head names; on failure what is held goes on answering."""
+        index_id = ""
+        try:
+            index_id = await asyncio.to_thread(self._loader.head, label)
+            current = self._residency.current.get(label)
+            if current is None or current.index_id != index_id:
+                await self._switch(label, index_id)
+            self._etags[label] = etag
+        except ArtifactMissing as error:
+            logger.info("%s: its head or index vanished while it was read (%s); the next look tells.", label, error)
+        except (MatchError, ArtifactError) as error:
+            known = error if isinstance(error, MatchError) else SearchFailed(str(error))
+            self._residency.failures[label] = Failure(index_id, etag, known, time.monotonic() + AGAIN_S)
+            self._etags[label] = etag
+            logger.error("%s: index %s is not served (%d): %s.", label, index_id, known.error_code, error)
+
+    async def _switch(self, label: str, index_id: str) -> None:
+        again = self._residency.retired.get(index_id)  # rolled back while still held
+        if again is None:
+            manifest = await asyncio.to_thread(self._loader.manifest, label, index_id)
+            again = await asyncio.to_thread(self._loader.load, manifest, self._residency)
+        began = time.monotonic()
+        self._residency.add(again)
+        await self._consumer.join(keys.index_stream(label, index_id), keys.shard_group(again.shard))
+        await self._consumer.join(label, self._group)
+        await self._announcer.renew()
+        await self._point(label, index_id)
+        logger.info("%s: serving %s, %d rows; switched in %.0f ms.", label, index_id, again.index.rows, (time.monotonic() - began) * 1e3)
+
+    async def _point(self, label: str, index_id: str) -> None:
+        """Move the serving index, if the bucket still says so: a slow loader must not turn back a newer one."""
+        for _ in range(10):
+            if await asyncio.to_thread(self._loader.head, label) != index_id:
+                self._etags.pop(label, None)
+                return
+            if await self._announcer.serve(label, index_id):
+                return
+
+    async def _drop_label(self, label: str) -> None:
+        """The bucket has no such label any more: what is queued is answered 26304 by whoever reads it."""
+        held = self._residency.current.pop(label)
+        logger.info("%s: vanished from the bucket, dropped.", label)
+        await self._free(held)
+
+    async def _free(self, held: Held, until: float = 0.0) -> None:
+        self._residency.gone[held.index_id] = (held.label, until or time.monotonic() + AGAIN_S)
+        await asyncio.to_thread(self._loader.drop, held)
+
+    async def retire(self, answer_s: float, stale_s: float, idle: Callable[[Held], Awaitable[bool]]) -> None:
+        """Free indexes that retired `answer_s` ago and have nothing to do; leave their streams `stale_s` later."""
+        now = time.monotonic()
+        for held in list(self._residency.retired.values()):
+            if held.retired_at is not None and now - held.retired_at > answer_s and await idle(held):
+                del self._residency.retired[held.index_id]
+                await self._free(held, now + stale_s)
+                logger.info("%s: freed %s.", held.label, held.index_id)
+        for index_id, (label, until) in list(self._residency.gone.items()):
+            if now > until:
+                del self._residency.gone[index_id]
+                self._consumer.leave(keys.index_stream(label, index_id))
+                if label not in self._residency.current:
+                    self._consumer.leave(label)
