@@ -5,7 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from pipeline.device.verbs import FIXED_POINT, Codes, Floats, Ids, check_matrix
+from pipeline.device.verbs import FIXED_POINT, Codes, Floats, Ids, check_cells, check_matrix
 
 SUM_BLOCK = 16_384
 """Rows turned into fixed point at a time: bounds the int64 copy to 64 MiB at 512 dimensions."""
@@ -24,6 +24,7 @@ class Cpu:
     def sums(self, rows: Floats, cells: Ids, count: int) -> tuple[Ids, Ids]:
         """See `Device.sums`.  Sorting by cell makes each cell's sum one `reduceat` segment."""
         check_matrix("rows", rows)
+        check_cells(cells, len(rows), count)
         total = np.zeros((count, rows.shape[1]), np.int64)
         sizes = np.bincount(cells, minlength=count).astype(np.int64)
         for start in range(0, len(rows), SUM_BLOCK):

@@ -52,3 +52,11 @@ def check_matrix(name: str, rows: NDArray[Any], dim: int | None = None) -> None:
         raise ValueError(f"{name}: expected a C-contiguous (n, d) float32 matrix, got {rows.dtype} {rows.shape}")
     if dim is not None and rows.shape[1] != dim:
         raise ValueError(f"{name}: expected {dim} columns, got {rows.shape[1]}")
+
+
+def check_cells(cells: NDArray[Any], rows: int, count: int) -> None:
+    """Raise ValueError unless `cells` holds, for each of `rows` rows, a number below `count`."""
+    if cells.shape != (rows,) or not np.issubdtype(cells.dtype, np.integer):
+        raise ValueError(f"cells: expected ({rows},) integers, got {cells.dtype} {cells.shape}")
+    if rows and (cells.min() < 0 or cells.max() >= count):
+        raise ValueError(f"cells: expected numbers from 0 to {count - 1}, got {cells.min()} to {cells.max()}")

@@ -10,9 +10,11 @@ from pipeline.search.exact import Exact
 from pipeline.search.index import Index, Opened
 
 
-def open_index(folder: Path, manifest: Manifest, shard: int = 0) -> Index:
+def open_index(folder: Path, manifest: Manifest, shard: int = 0, *, device: str = "cpu") -> Index:
     """Open shard `shard` of the index that `manifest` describes, whose files lie in `folder`.
 
+    `device` is `cpu`, `auto` (a GPU where one answers that can hold and search this index, else the
+    CPU, with a line in the log) or `gpu` (the same, but ConfigError when there is no GPU at all).
     The files are trusted to be those of the manifest: the cache compared their checksums.
     Raises ArtifactCorrupt for a file that is not what the recipe needs, ArtifactMissing for none.
     """
@@ -22,6 +24,12 @@ def open_index(folder: Path, manifest: Manifest, shard: int = 0) -> Index:
         raise ArtifactCorrupt(f"ids.dat: expected {rows} ids, got {len(ids)}")
     people = folder / "people.dat"
     opened = Opened(manifest, shard, ids, Ids.open(people) if people.exists() else None)
+    if device != "cpu":
+        from pipeline.search.on_gpu import open_on_gpu  # here, so that a matcher on a CPU never loads it
+
+        on_gpu = open_on_gpu(opened, folder, device)
+        if on_gpu is not None:
+            return on_gpu
     if manifest.recipe == "exact":
         return Exact(opened, folder / "index.dat")
     if manifest.recipe in ("scan", "cells", "ivfpq"):

@@ -29,9 +29,16 @@ class Removed:
     def without(self, numbers: Iterable[int]) -> Removed:
         """A bitmap in which the rows `numbers` are removed as well; raises IndexError outside the index."""
         gone = np.fromiter(numbers, np.int64)
-        if len(gone) and not (0 <= gone.min() and gone.max() < self.rows):
+        if len(gone) and (gone.min() < 0 or gone.max() >= self.rows):
             raise IndexError(f"row numbers: expected 0 to {self.rows - 1}, got {gone.min()} to {gone.max()}")
         live = self._live.copy()
         np.bitwise_and.at(live, gone >> 3, ~np.left_shift(np.uint8(1), (gone & 7).astype(np.uint8)))
         left = int(np.unpackbits(live, bitorder="little")[: self.rows].sum())
         return Removed(live, self.rows, self.rows - left)
+
+    def alive(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these row numbers, an array of any shape, may be answered; -1 may not."""
+        known = np.maximum(numbers, 0)
+        bits = np.right_shift(self._live[known >> 3], (known & 7).astype(np.uint8)) & 1
+        answerable: NDArray[np.bool_] = (numbers >= 0) & (bits == 1)
+        return answerable
