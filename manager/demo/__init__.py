@@ -1,0 +1,1 @@
+"""The main job, end to end, as a person would do it with the public commands."""
