@@ -39,7 +39,7 @@ class Child:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 list(self.command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **self.environ},
-                start_new_session=True, preexec_fn=_die_with(os.getpid()),
+                start_new_session=True, preexec_fn=dying_with_us(),
             )  # fmt: skip  # noqa: PLW1509 - one prctl call, made before any thread of ours could hold a lock
         return self
 
@@ -86,8 +86,9 @@ class Child:
         return self.process.wait()
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    libc = ctypes.CDLL(None)
+def dying_with_us() -> Callable[[], None]:
+    """What a child calls before it becomes its command: SIGKILL reaches it when this process dies."""
+    parent, libc = os.getpid(), ctypes.CDLL(None)
 
     def before_exec() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
