@@ -97,7 +97,14 @@ def _overrides(_ctx: click.Context, _param: click.Parameter, values: tuple[str, 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--settings", "path", type=click.Path(path_type=Path), help="Settings file (TOML).")
-@click.option("--set", "overrides", multiple=True, callback=_overrides, metavar="SECTION.FIELD=VALUE", help="Override one setting.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    callback=_overrides,
+    metavar="SECTION.FIELD=VALUE",
+    help="Override one setting.",
+)
 @click.pass_context
 def lim(ctx: click.Context, path: Path | None, overrides: dict[str, str]) -> None:
     """Measured, immutable face indexes, and the matcher that answers from them."""

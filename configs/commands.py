@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import version as installed
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -71,8 +72,10 @@ def manual() -> Iterator[tuple[str, str, str]]:
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     for section in fields(sections.Settings):
         body = classes[type(section.default).__name__].body
-        for field, text in zip(body, body[1:], strict=False):
+        for field, text in pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                meaning = text.value.value if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) else ""
+                meaning = (
+                    text.value.value if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) else ""
+                )
                 default = getattr(section.default, field.target.id)
                 yield f"{section.name}.{field.target.id}", repr(default), str(meaning)

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from configs.errors import ConfigError
 from configs.settings import Settings, Storage
@@ -47,14 +47,16 @@ def load(
     sections: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for section in fields(Settings):
-        kind = type(section.default)
+        kind: Any = type(section.default)
         hints = get_type_hints(kind)
         values = {}
         for field in fields(kind):
             key = f"{section.name}.{field.name}"
             sources[key] = "default"
             if key in given:
-                values[field.name] = _typed(key, hints[field.name], given[key], secret=bool(field.metadata.get("secret")))
+                values[field.name] = _typed(
+                    key, hints[field.name], given[key], secret=bool(field.metadata.get("secret"))
+                )
                 sources[key] = given[key].source
         sections[section.name] = kind(**values)
     return Loaded(Settings(**sections), sources, found)
@@ -120,7 +122,11 @@ def _from_command_line(overrides: Mapping[str, str]) -> Iterator[tuple[str, Give
 
 
 def _known(key: str, source: str) -> str:
-    everything = [f"{section.name}.{field.name}" for section in fields(Settings) for field in fields(type(section.default))]
+    everything = [
+        f"{section.name}.{field.name}"
+        for section in fields(Settings)
+        for field in fields(cast(Any, type(section.default)))
+    ]
     if key in everything:
         return key
     near = difflib.get_close_matches(key, everything, n=1)

@@ -30,7 +30,9 @@ def set_up(log: Log) -> None:
     """Send our logs to standard error; other libraries' only from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     zone = datetime.now().astimezone().strftime("%z")
-    plain = logging.Formatter(f"%(asctime)s.%(msecs)03d{zone} %(levelname)-7s %(name)s  %(message)s", "%Y-%m-%dT%H:%M:%S")
+    plain = logging.Formatter(
+        f"%(asctime)s.%(msecs)03d{zone} %(levelname)-7s %(name)s  %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
     handler.setFormatter(Json() if log.format == "json" else plain)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for package in ("configs", "pipeline", "matcher", "manager"):

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -75,10 +76,9 @@ class Answerer:
         """Move messages that cannot be answered to the dead letters, with the reason."""
         pipe = self._redis.pipeline(transaction=False)
         for stream, entry, flat, reason in bad:
-            fields = [part for pair in zip(flat[::2], flat[1::2], strict=False) for part in pair]
-            letter = {"entry": entry, "reason": why or reason, "at": str(int(time.time()))}
-            kept = {bytes(name): bytes(value) for name, value in zip(fields[::2], fields[1::2], strict=True)}
-            pipe.xadd(keys.dead(stream), {**kept, **letter}, maxlen=DEAD_KEPT, approximate=True)
+            letter: dict[Any, Any] = dict(zip(flat[::2], flat[1::2], strict=False))
+            letter |= {"entry": entry, "reason": why or reason, "at": int(time.time())}
+            pipe.xadd(keys.dead(stream), letter, maxlen=DEAD_KEPT, approximate=True)
             if group := self._groups.get(stream):
                 pipe.xack(stream, group, entry)
             logger.warning("%s %s: moved to the dead letters: %s.", stream, entry.decode(), why or reason)

@@ -58,9 +58,11 @@ async def serve(settings: Settings, matcher_id: str = "") -> None:
 async def _pages(http: uvicorn.Server) -> None:
     """Serve HTTP; a port that is taken costs the pages, not the answers."""
     try:
-        await http._serve()  # noqa: SLF001 - serve() would take over the signals
+        await http._serve()
     except SystemExit:
-        logger.exception("HTTP does not start; is the port in http.matcher_port taken? Requests are answered all the same.")
+        logger.exception(
+            "HTTP does not start; is the port in http.matcher_port taken? Requests are answered all the same."
+        )
 
 
 def _on_signals(stopping: asyncio.Event) -> None:

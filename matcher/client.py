@@ -60,7 +60,9 @@ class MatchClient:
         self._tasks = [asyncio.create_task(loop) for loop in loops]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -88,9 +90,13 @@ class MatchClient:
         future.add_done_callback(lambda _: self._slots.release())
         return await future
 
-    async def match_labels(self, labels: Sequence[str], descriptor: ArrayLike, *, limit: int = 10, **more: Any) -> tuple[Sighting, ...]:
+    async def match_labels(
+        self, labels: Sequence[str], descriptor: ArrayLike, *, limit: int = 10, **more: Any
+    ) -> tuple[Sighting, ...]:
         """One probe against several labels (watchlists): the best of all, each with its label."""
-        return across(await asyncio.gather(*(self.match(label, descriptor, limit=limit, **more) for label in labels)), limit)
+        return across(
+            await asyncio.gather(*(self.match(label, descriptor, limit=limit, **more) for label in labels)), limit
+        )
 
     async def match_many(self, label: str, descriptors: ArrayLike, *, limit: int = 10, **more: Any) -> list[Answer]:
         """Answers for the rows of (n, dim) descriptors, in order; raises the first error."""
@@ -190,7 +196,11 @@ class MatchClient:
             now = loop.time()
             for flight in list(self._flights.values()):
                 if now >= flight.deadline:
-                    flight.expire(TimedOut(f"{flight.rid}: no answer for label {flight.label!r} in time: is its matcher overloaded?"))
+                    flight.expire(
+                        TimedOut(
+                            f"{flight.rid}: no answer for label {flight.label!r} in time: is its matcher overloaded?"
+                        )
+                    )
                 if flight.future.done():
                     self._flights.pop(flight.rid, None)
                 elif now >= flight.repeat_at:

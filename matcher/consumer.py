@@ -11,7 +11,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError, TimeoutError as RedisTimeoutError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from matcher.messages import NotOfTheProtocol, Request, parse
 
@@ -121,9 +122,20 @@ class Consumer:
         self, group: str, streams: list[str], count: int, *, block_ms: int | None
     ) -> list[tuple[str, list[Any]]]:
         blocking = () if block_ms is None else ("BLOCK", block_ms)
-        command = ("XREADGROUP", "GROUP", group, self.name, "COUNT", count, *blocking, "STREAMS", *streams, *(">" for _ in streams))
+        command = (
+            "XREADGROUP",
+            "GROUP",
+            group,
+            self.name,
+            "COUNT",
+            count,
+            *blocking,
+            "STREAMS",
+            *streams,
+            *(">" for _ in streams),
+        )
         try:
-            reply = await self.redis.execute_command(*command)
+            reply: Any = await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
         except ResponseError as error:
             if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise

@@ -38,21 +38,23 @@ class Directory:
         if not held:
             raise NoIndex(f"nobody serves label {label!r}: publish an index for it and start a matcher (`lim matcher`)")
         if (waiting := self.backlog.get(label, 0)) >= max_backlog:
-            raise Busy(f"label {label!r}: {waiting} requests are waiting, {max_backlog} are allowed: try later or start more matchers")
+            raise Busy(
+                f"label {label!r}: {waiting} requests are waiting, {max_backlog} are allowed: try later or start more matchers"
+            )
         return held.get(self.chosen.get(label, "")) or next(iter(held.values()))
 
     async def refresh(self, redis: Redis, used: set[str]) -> None:
         """Read the announcements, and for the labels in use where they point and how much waits."""
-        names = await redis.zrange(keys.MATCHERS, 0, -1)
-        bodies = await redis.mget([keys.announcement(name.decode()) for name in names]) if names else []
+        names: Any = await redis.zrange(keys.MATCHERS, 0, -1)
+        bodies: Any = await redis.mget([keys.announcement(name.decode()) for name in names]) if names else []
         labels: dict[str, dict[str, Served]] = {}
         # those that retire come first, so that the newest of equals is found last
         for one in sorted(_indexes(bodies), key=lambda one: not one["retired"], reverse=True):
             found = Served(one["index_id"], one["dim"], one["shards"], one["descriptor_version"])
             labels.setdefault(one["label"], {}).setdefault(found.index_id, found)
         mine = sorted(used & set(labels))
-        pointed = await redis.mget([keys.serving(label) for label in mine]) if mine else []
-        waiting = await redis.mget([keys.backlog(label) for label in mine]) if mine else []
+        pointed: Any = await redis.mget([keys.serving(label) for label in mine]) if mine else []
+        waiting: Any = await redis.mget([keys.backlog(label) for label in mine]) if mine else []
         self.labels = labels
         self.chosen = {label: value.decode() for label, value in zip(mine, pointed, strict=True) if value}
         self.backlog = {label: int(value) for label, value in zip(mine, waiting, strict=True) if value}

@@ -34,20 +34,35 @@ class Result:
     answers: dict[int, Answer] = field(default_factory=dict)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    missing: int = 0
+    whole: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when every request has ended."""
+
+    def ended(self) -> None:
+        """One request more has an answer or an error."""
+        self.missing -= 1
+        if not self.missing:
+            self.whole.set()
 
 
 @click.command()
 @click.option("--label", "labels", multiple=True, help="The list to ask for; several are asked in turn.")
 @click.option("--labels-from", type=click.Path(path_type=Path, exists=True), help="A file with a label per line.")
-@click.option("--probes", type=click.Path(path_type=Path), required=True, help="A .npy, .npz or .parquet file of vectors.")
+@click.option(
+    "--probes", type=click.Path(path_type=Path), required=True, help="A .npy, .npz or .parquet file of vectors."
+)
 @click.option("--requests", default=0, help="How many to send; by default each probe once.")
 @click.option("--limit", default=10, show_default=True, help="Candidates per probe.")
 @click.option("--in-flight", default=512, show_default=True, help="Requests on their way at once (closed loop).")
 @click.option("--rate", type=float, help="Requests a second at a fixed pace (open loop), whatever is still on its way.")
-@click.option("--answers", type=click.Path(path_type=Path), help="Write ids and similarities to this .npz, in order of the probes.")
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path),
+    help="Write ids and similarities to this .npz, in order of the probes.",
+)
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
 @click.pass_obj
-def load(context: Context, **options: Any) -> None:
+def load(context: Context, /, **options: Any) -> None:
     """Send probes as fast as answers come, or at a fixed rate; latency counts from when a request was due."""
     labels = [*options["labels"], *(options["labels_from"].read_text().split() if options["labels_from"] else ())]
     if not labels:
@@ -66,12 +81,16 @@ def load(context: Context, **options: Any) -> None:
         Console().print_json(data=figures)
 
 
-async def _run(settings: Settings, labels: list[str], probes: NDArray[np.float32], count: int, options: dict[str, Any]) -> Result:
+async def _run(
+    settings: Settings, labels: list[str], probes: NDArray[np.float32], count: int, options: dict[str, Any]
+) -> Result:
     in_flight = options["in_flight"] if not options["rate"] else 1 << 20
     client_settings = replace(settings.client, in_flight=in_flight)
-    result = Result()
+    result = Result(missing=count)
     async with MatchClient(settings.redis.url, client_settings) as client:
-        await client.match(labels[0], probes[0], limit=options["limit"])  # connections and pages are there before the clock starts
+        await client.match(
+            labels[0], probes[0], limit=options["limit"]
+        )  # connections and pages are there before the clock starts
         began, cpu = time.perf_counter(), time.process_time()
         said = began
         slots = asyncio.Semaphore(in_flight)
@@ -79,23 +98,31 @@ async def _run(settings: Settings, labels: list[str], probes: NDArray[np.float32
             due = time.perf_counter()
             if options["rate"]:
                 due = began + number / options["rate"]
-                while (left := due - time.perf_counter()) > 0:
-                    await asyncio.sleep(left)
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
             else:
                 await slots.acquire()
                 due = time.perf_counter()
-            await _send(client, labels[number % len(labels)], probes[number % len(probes)], options["limit"], (result, slots, due, number))
+            await _send(
+                client,
+                labels[number % len(labels)],
+                probes[number % len(probes)],
+                options["limit"],
+                (result, slots, due, number),
+            )
             if sys.stderr.isatty() and time.perf_counter() - said > 0.5:
                 said = time.perf_counter()
                 click.echo(f"\r{number:,} of {count:,} sent, {number / (said - began):,.0f}/s ", nl=False, err=True)
-        while len(result.latencies) + result.errors.total() < count:
-            await asyncio.sleep(0.001)
+        await result.whole.wait()
         result.seconds, result.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
     return result
 
 
 async def _send(
-    client: MatchClient, label: str, probe: NDArray[np.float32], limit: int, about: tuple[Result, asyncio.Semaphore, float, int]
+    client: MatchClient,
+    label: str,
+    probe: NDArray[np.float32],
+    limit: int,
+    about: tuple[Result, asyncio.Semaphore, float, int],
 ) -> None:
     result, slots, due, number = about
 
@@ -107,12 +134,14 @@ async def _send(
             result.answers[number] = future.result()
         else:
             result.errors[getattr(error, "error_code", 0)] += 1
+        result.ended()
 
     try:
         (await client.send(label, probe, limit=limit)).add_done_callback(landed)
     except MatchError as error:
         slots.release()
         result.errors[error.error_code] += 1
+        result.ended()
 
 
 def summary(result: Result) -> dict[str, Any]:

@@ -32,10 +32,16 @@ ENDINGS = (".parquet", ".csv", ".jsonl")
 
 @click.command()
 @click.option("--label", "labels", multiple=True, required=True, help="The list to look in; several are merged.")
-@click.option("--probes", type=click.Path(path_type=Path), required=True, help="A .npy, .npz or .parquet file of vectors.")
+@click.option(
+    "--probes", type=click.Path(path_type=Path), required=True, help="A .npy, .npz or .parquet file of vectors."
+)
 @click.option("--limit", default=10, show_default=True, help="Candidates per probe.")
 @click.option("--threshold", type=float, help="Least similarity of a candidate.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write probe, rank, id, similarity to a .parquet, .csv or .jsonl file.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write probe, rank, id, similarity to a .parquet, .csv or .jsonl file.",
+)
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
 @click.pass_obj
 def match(
@@ -43,14 +49,21 @@ def match(
 ) -> None:  # fmt: skip
     """Ask the matchers for the best candidates of every probe."""
     if out is not None and out.suffix not in ENDINGS:
-        raise ProbesError(f"{out}: expected a name that ends in {', '.join(ENDINGS)}, got {out.suffix or 'no ending'!r}")
+        raise ProbesError(
+            f"{out}: expected a name that ends in {', '.join(ENDINGS)}, got {out.suffix or 'no ending'!r}"
+        )
     vectors = read_probes(probes)
     began = time.monotonic()
     found = asyncio.run(_asked(context.settings, labels, vectors, {"limit": limit, "threshold": threshold}))
     seconds = time.monotonic() - began
     if out is not None:
         _write(out, found, several=len(labels) > 1)
-    figures = {"probes": len(vectors), "candidates": sum(map(len, found)), "seconds": seconds, "probes_per_s": len(vectors) / seconds}
+    figures = {
+        "probes": len(vectors),
+        "candidates": sum(map(len, found)),
+        "seconds": seconds,
+        "probes_per_s": len(vectors) / seconds,
+    }
     if json_file == "-":
         click.echo(json.dumps(figures))
         return
@@ -58,10 +71,14 @@ def match(
         Path(json_file).write_text(json.dumps(figures))
     if out is None:
         _show(found)
-    Console(stderr=True).print(f"{len(vectors):,} probes in {seconds:.2f} s, {figures['probes_per_s']:,.0f}/s" + (f": {out}" if out else ""))
+    Console(stderr=True).print(
+        f"{len(vectors):,} probes in {seconds:.2f} s, {figures['probes_per_s']:,.0f}/s" + (f": {out}" if out else "")
+    )
 
 
-async def _asked(settings: Settings, labels: Sequence[str], vectors: np.ndarray[Any, Any], wanted: dict[str, Any]) -> list[Sequence[Sighting]]:
+async def _asked(
+    settings: Settings, labels: Sequence[str], vectors: np.ndarray[Any, Any], wanted: dict[str, Any]
+) -> list[Sequence[Sighting]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         async with MatchClient(settings.redis.url, settings.client) as client:
@@ -75,7 +92,9 @@ async def _asked(settings: Settings, labels: Sequence[str], vectors: np.ndarray[
                         bar.advance(task)
                     per_label.append(answers)
     except OSError as error:
-        raise LimError(f"redis.url: nothing answers at the address ({error}): start the stack with `lim up`, or set the address") from error
+        raise LimError(
+            f"redis.url: nothing answers at the address ({error}): start the stack with `lim up`, or set the address"
+        ) from error
     return [across(answers, wanted["limit"]) for answers in zip(*per_label, strict=True)]
 
 

@@ -104,7 +104,9 @@ def vector(data: bytes, dim: int, version: str) -> Floats:
         return np.frombuffer(data, "<f4")
     if len(data) == 2 * dim:
         return np.frombuffer(data, "<f2").astype(np.float32)
-    raise BadDescriptor(f"expected {4 * dim} bytes of float32 or {2 * dim} of float16 for {dim} dimensions, got {len(data)} bytes")
+    raise BadDescriptor(
+        f"expected {4 * dim} bytes of float32 or {2 * dim} of float16 for {dim} dimensions, got {len(data)} bytes"
+    )
 
 
 def answer(rid: bytes, served: dict[str, Any], result: list[tuple[str | int, float]]) -> bytes:

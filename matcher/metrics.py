@@ -34,7 +34,9 @@ class ServiceMetrics(Collector):
         for code, count in service.answerer.errors.items():
             errors.add_metric([str(code)], count)
         yield errors
-        rows = GaugeMetricFamily("lim_index_rows", "Rows of the index that serves a label.", labels=["label", "index_id"])
+        rows = GaugeMetricFamily(
+            "lim_index_rows", "Rows of the index that serves a label.", labels=["label", "index_id"]
+        )
         for held in service.residency.current.values():
             rows.add_metric([held.label, held.index_id], held.index.rows)
         yield rows
@@ -43,7 +45,9 @@ class ServiceMetrics(Collector):
             backlog.add_metric([label], count)
         yield backlog
         yield GaugeMetricFamily("lim_memory_bytes", "Predicted bytes of held indexes.", value=service.residency.used())
-        yield GaugeMetricFamily("lim_memory_limit_bytes", "Bytes that held indexes may take.", value=service.residency.limit)
+        yield GaugeMetricFamily(
+            "lim_memory_limit_bytes", "Bytes that held indexes may take.", value=service.residency.limit
+        )
 
 
 def registry_of(service: Service) -> CollectorRegistry:

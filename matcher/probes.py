@@ -23,7 +23,9 @@ def read_probes(path: Path) -> NDArray[np.float32]:
         raise ProbesError(f"{path}: expected a file of probes, got no such file")
     readers = {".npy": _npy, ".npz": _npz, ".parquet": _parquet}
     if path.suffix not in readers:
-        raise ProbesError(f"{path}: expected a name that ends in {', '.join(readers)}, got {path.suffix or 'no ending'!r}")
+        raise ProbesError(
+            f"{path}: expected a name that ends in {', '.join(readers)}, got {path.suffix or 'no ending'!r}"
+        )
     try:
         found = readers[path.suffix](path)
     except ProbesError:
@@ -38,7 +40,9 @@ def read_probes(path: Path) -> NDArray[np.float32]:
     bad = ~np.isfinite(probes).all(axis=1) | ~probes.any(axis=1)
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
-        raise ProbesError(f"{path}: expected finite vectors that are not zero, got another in row {first} ({int(bad.sum())} in all)")
+        raise ProbesError(
+            f"{path}: expected finite vectors that are not zero, got another in row {first} ({int(bad.sum())} in all)"
+        )
     return probes
 
 
@@ -65,7 +69,9 @@ def _parquet(path: Path) -> NDArray[Any]:
         raise ProbesError(f"{path}: expected a column {COLUMN!r}, got {', '.join(table.column_names)}")
     column = table[COLUMN].combine_chunks()
     if column.null_count or not (pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)):
-        raise ProbesError(f"{path}: expected a column of lists without nulls, got {column.type} with {column.null_count} nulls")
+        raise ProbesError(
+            f"{path}: expected a column of lists without nulls, got {column.type} with {column.null_count} nulls"
+        )
     flat = column.flatten().to_numpy(zero_copy_only=False)
     if len(column) and len(flat) % len(column):
         raise ProbesError(f"{path}: expected vectors of one length, got several")

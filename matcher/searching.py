@@ -136,7 +136,10 @@ def _results(
     index: Index, requests: list[Request], similarities: Floats, numbers: Numbers
 ) -> Iterable[list[tuple[str | int, float]]]:
     """Per request its candidates as (id, similarity), similarities clipped to 0..1."""
-    counts = [request.limit(numbers.shape[1]) if b"group_by" not in request.fields else numbers.shape[1] for request in requests]
+    counts = [
+        request.limit(numbers.shape[1]) if b"group_by" not in request.fields else numbers.shape[1]
+        for request in requests
+    ]
     widest = max(counts)
     clipped = np.clip(similarities[:, :widest], 0.0, 1.0).tolist()
     wanted = np.maximum(numbers[:, :widest], 0)

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -106,13 +107,19 @@ class Service:
 
     def _budget(self) -> int:
         most = self.settings.matcher.batch
-        return most if self.consumer.busy_streams < 2 and len(self.residency.current) < 2 else min(most, int(TURN_S / COST_S))
+        return (
+            most
+            if self.consumer.busy_streams < 2 and len(self.residency.current) < 2
+            else min(most, int(TURN_S / COST_S))
+        )
 
     async def _batch(self, requests: list[Request], bad: list[Bad]) -> None:
         try:
             await self.handle(requests, bad)
         except LOST as error:
-            logger.warning("Redis went away before %d answers were sent (%s); they are delivered again.", len(requests), error)
+            logger.warning(
+                "Redis went away before %d answers were sent (%s); they are delivered again.", len(requests), error
+            )
         except Exception:
             logger.exception("A batch of %d requests failed; it stays pending.", len(requests))
         finally:
@@ -132,7 +139,9 @@ class Service:
             else:
                 groups[self._addressed(request)].append(request)
         if expired:
-            error = Expired("its deadline passed before it could be searched: give it more time, or start more matchers")
+            error = Expired(
+                "its deadline passed before it could be searched: give it more time, or start more matchers"
+            )
             await self.answerer.send(None, [(request, error) for request in expired])
         for (label, index_id), group in sorted(groups.items(), key=lambda one: len(one[1])):
             held = self.residency.find(label, index_id)
@@ -166,7 +175,9 @@ class Service:
         if index_id is not None and label in self.residency.current:
             return Stale(f"{label}: index {index_id} is no longer served, {self.residency.current[label].index_id} is")
         failure = self.residency.failures.get(label)
-        return failure.error if failure is not None else NoIndex(f"nobody serves label {label!r}: publish an index for it")
+        return (
+            failure.error if failure is not None else NoIndex(f"nobody serves label {label!r}: publish an index for it")
+        )
 
     async def _first_takeover(self) -> None:
         await self._handle_taken(await self.takeover.strangers(self.announcer.alive | {self.id}))
@@ -188,7 +199,9 @@ class Service:
 
     async def _idle(self, held: Held) -> bool:
         """Nothing of its stream is in work or waiting."""
-        return not self._in_work[held.index_id] and not self.housekeeping.waiting_in(keys.index_stream(held.label, held.index_id))
+        return not self._in_work[held.index_id] and not self.housekeeping.waiting_in(
+            keys.index_stream(held.label, held.index_id)
+        )
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         while not await self._wait(seconds):
@@ -238,5 +251,5 @@ def _connect(url: str) -> Redis:
     """A connection pool whose replies to the hot commands come as they are, not as dictionaries."""
     redis: Redis = Redis.from_url(url, protocol=2, socket_timeout=10, socket_connect_timeout=3, health_check_interval=0)
     for command in ("XREADGROUP", "XCLAIM"):
-        redis.set_response_callback(command, lambda reply, **_: reply)
+        redis.set_response_callback(command, cast(Any, lambda reply, **_: reply))
     return redis

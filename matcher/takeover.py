@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from matcher.answering import Answerer
-from matcher.consumer import Consumer
+from matcher.consumer import Bad, Consumer
 from matcher.errors import SearchFailed
 from matcher.messages import Request
 
@@ -63,9 +63,9 @@ class TakeOver:
                 # XREADGROUP made the consumer; a dead one with nothing pending only costs memory
                 await self._redis.xgroup_delconsumer(stream, group, name)
                 return claimed
-            deliveries = {one["message_id"]: one["times_delivered"] for one in pending}
+            deliveries: dict[bytes, int] = {one["message_id"]: one["times_delivered"] for one in cast(Any, pending)}
             command = ("XCLAIM", stream, group, self._consumer.name, 0, *deliveries)
-            raw: list[Any] = await self._redis.execute_command(*command)
+            raw: list[Any] = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
             there = [one for one in raw or () if one and one[1] is not None]
             if lost := set(deliveries) - {one[0] for one in there}:
                 await self._redis.xack(stream, group, *lost)  # trimmed while pending: there is nothing to answer
@@ -80,6 +80,8 @@ class TakeOver:
     async def _give_up(self, poison: list[Request]) -> None:
         """A request that went down with several matchers is answered with an error and kept for inspection."""
         why = f"delivered {self._max_deliveries} times without an answer"
-        flat = [(one.stream, one.entry, [part for pair in one.fields.items() for part in pair], why) for one in poison]
+        flat: list[Bad] = [
+            (one.stream, one.entry, [part for pair in one.fields.items() for part in pair], why) for one in poison
+        ]
         await self._answerer.bury(flat)
         await self._answerer.send(None, [(one, SearchFailed(why)) for one in poison])

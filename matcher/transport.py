@@ -49,7 +49,8 @@ class Sender:
     async def _flush(self) -> None:
         while self._queue:
             part, self._queue = self._queue[:AT_ONCE], self._queue[AT_ONCE:]
-            streams, arguments = [], []
+            streams: list[str] = []
+            arguments: list[bytes | str | int] = []
             for stream, flight, life_s in part:
                 streams.append(stream)
                 arguments.append(len(flight.fields) + 2)

@@ -74,7 +74,7 @@ class Watch:
             known = error if isinstance(error, MatchError) else SearchFailed(str(error))
             self._residency.failures[label] = Failure(index_id, etag, known, time.monotonic() + AGAIN_S)
             self._etags[label] = etag
-            logger.error("%s: index %s is not served (%d): %s.", label, index_id, known.error_code, error)
+            logger.warning("%s: index %s is not served (%d): %s.", label, index_id, known.error_code, error)
 
     async def _switch(self, label: str, index_id: str) -> None:
         again = self._residency.retired.get(index_id)  # rolled back while still held
@@ -87,7 +87,13 @@ class Watch:
         await self._consumer.join(label, self._group)
         await self._announcer.renew()
         await self._point(label, index_id)
-        logger.info("%s: serving %s, %d rows; switched in %.0f ms.", label, index_id, again.index.rows, (time.monotonic() - began) * 1e3)
+        logger.info(
+            "%s: serving %s, %d rows; switched in %.0f ms.",
+            label,
+            index_id,
+            again.index.rows,
+            (time.monotonic() - began) * 1e3,
+        )
 
     async def _point(self, label: str, index_id: str) -> None:
         """Move the serving index, if the bucket still says so: a slow loader must not turn back a newer one."""

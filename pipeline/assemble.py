@@ -75,14 +75,14 @@ def _names(work: Work, what: str) -> Iterator[Ids]:
 def _stored(work: Work) -> Iterator[memoryview]:
     yield memoryview(row_coder(work).header(work.total()))
     for number in range(work.partitions()):
-        yield memoryview(work.load(f"vectors/{number:05d}.npy")).cast("B")
+        yield work.load(f"vectors/{number:05d}.npy").data.cast("B")
 
 
 def _exact(work: Work) -> Iterator[memoryview]:
     coder = RowCoder("float16", work.spec.dim, np.empty(0, np.float32))
     yield memoryview(coder.header(work.total()))
     for number in range(work.partitions()):
-        yield memoryview(np.ascontiguousarray(work.rows(number))).cast("B")
+        yield np.ascontiguousarray(work.rows(number)).data.cast("B")
 
 
 def _coded(work: Work, name: str) -> memoryview:
@@ -92,7 +92,7 @@ def _coded(work: Work, name: str) -> memoryview:
     model = Model(Transform.load(work).matrix, np.ascontiguousarray(work.load(codebook_key(bits))), centroids)
     codes = np.concatenate([work.load(key) for key in work.keys(f"codes/{bits}bit/")])
     cells = np.concatenate([work.load(key) for key in work.keys(f"cells/{count}/")]) if count else None
-    return memoryview(coded_index(model, cells, codes))
+    return coded_index(model, cells, codes).data
 
 
 def shard_files(work: Work, name: str) -> tuple[File, ...]:

@@ -75,7 +75,9 @@ def build(order: Order, settings: Settings, runner: Callable[[], Runner], progre
             stages[stage.name] = run_stage(stage, work, chosen, progress)
     manifest = published(work)
     if manifest is None:
-        raise BuildError(f"{work.prefix}: expected the manifest that this build published, got none; was it deleted meanwhile?")
+        raise BuildError(
+            f"{work.prefix}: expected the manifest that this build published, got none; was it deleted meanwhile?"
+        )
     clean_up(work)
     return Built(manifest, stages, time.monotonic() - started)
 

@@ -31,7 +31,10 @@ def census(work: Work, _: None) -> int:
     _check(work, sum(kept), rejected)
     people = [key for key in work.keys("people/") if key.endswith(".ids")]
     fields = {
-        "kept": kept, "total": sum(kept), "rejected": rejected, "people": bool(people),
+        "kept": kept,
+        "total": sum(kept),
+        "rejected": rejected,
+        "people": bool(people),
         "dropped": {str(number): positions for number, positions in dropped.items()},
     }
     if people:
@@ -58,7 +61,11 @@ def _duplicates(work: Work, count: int) -> dict[int, list[int]]:
             first = seen.setdefault(name, (number, position))
             if first != (number, position):
                 dropped.setdefault(number, []).append(position)
-                found.append(Reject(start + position, str(name), f"duplicate id: partition {first[0]} has it at position {first[1]}"))
+                found.append(
+                    Reject(
+                        start + position, str(name), f"duplicate id: partition {first[0]} has it at position {first[1]}"
+                    )
+                )
     work.save_json("rejects/duplicates.json", [asdict(reject) for reject in found])
     return dropped
 
@@ -67,9 +74,13 @@ def _check(work: Work, left: int, rejected: int) -> None:
     allowed = work.spec.source.max_reject_share
     if left and rejected <= allowed * (left + rejected):
         return
-    shown = "; ".join(f"row {one.row} ({one.id}): {one.reason}" for _, one in zip(range(SHOWN), rejects(work), strict=False))
+    shown = "; ".join(
+        f"row {one.row} ({one.id}): {one.reason}" for _, one in zip(range(SHOWN), rejects(work), strict=False)
+    )
     if not left:
-        raise BuildError(f"{work.spec.source_url}: expected descriptors, got none that can be indexed; {shown or 'it is empty'}")
+        raise BuildError(
+            f"{work.spec.source_url}: expected descriptors, got none that can be indexed; {shown or 'it is empty'}"
+        )
     raise BuildError(
         f"{work.spec.source_url}: {rejected} of {left + rejected} rows rejected, allowed are {allowed:.0%} "
         f"(source.max_reject_share); the first: {shown}"

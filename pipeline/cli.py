@@ -27,8 +27,12 @@ from pipeline.stage import Runner, serial
 @click.argument("source")
 @click.option("--label", required=True, help="The list that the index is for.")
 @click.option("--probes", default="", help="Labelled photos of the same people to measure with; without, pseudo-mates.")
-@click.option("--recipe", type=click.Choice(["auto", "exact", "scan", "cells", "ivfpq"]), help="Overrides build.recipe.")
-@click.option("--scheduler", help="Overrides dask.scheduler: an address, 'serial', or '' for workers of this command's own.")
+@click.option(
+    "--recipe", type=click.Choice(["auto", "exact", "scan", "cells", "ivfpq"]), help="Overrides build.recipe."
+)
+@click.option(
+    "--scheduler", help="Overrides dask.scheduler: an address, 'serial', or '' for workers of this command's own."
+)
 @click.option("--force", is_flag=True, help="Publish even if the target is missed; the manifest says so.")
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
 @click.pass_obj

@@ -42,7 +42,9 @@ def truth(work: Work, number: int) -> int:
     found = ProbeSet.from_bytes(work.read("probes.npz"))
     depth = depth_for(found, gallery_people(work), work.spec.quality.k)
     rows, worker = work.rows(number).astype(np.float32), device(work.spec.device)
-    blocks = [worker.knn(found.queries[start : start + BLOCK], rows, depth) for start in range(0, len(found.mated), BLOCK)]
+    blocks = [
+        worker.knn(found.queries[start : start + BLOCK], rows, depth) for start in range(0, len(found.mated), BLOCK)
+    ]
     buffer = io.BytesIO()
     np.savez(
         buffer, similarities=np.concatenate([one[0] for one in blocks]),
@@ -72,7 +74,9 @@ def measure(work: Work, name: str) -> int:
             done = run(index, queries, trial.quality.k + 1, point)
             figures = trial.figures(part, trial.index((done.similarities, done.numbers), part))
             times = {"batch_us": done.batch_us, "p50_ms": done.p50_ms, "p99_ms": done.p99_ms}
-            curve.append({"name": name, **asdict(point), "cost_us": candidate.cost(point), **figures.to_json(), **times})
+            curve.append(
+                {"name": name, **asdict(point), "cost_us": candidate.cost(point), **figures.to_json(), **times}
+            )
     work.save_json(f"measured/{name}.json", curve)
     return len(part) * len(candidate.points)
 
@@ -96,7 +100,9 @@ def evaluate(work: Work, _: None) -> int:
         return trial.figures(trial.probes.part(mated=True, half=GATING), answers[point.where][0])
 
     gated = choose(points, trial.quality.added_fnir, trial.quality.confidence, gate)
-    decided = Decision.from_json(work.create_json("decision.json", _decision(work, trial, gated, curve, answers).to_json()))
+    decided = Decision.from_json(
+        work.create_json("decision.json", _decision(work, trial, gated, curve, answers).to_json())
+    )
     write_report(work, trial, decided, answers.get(gated.point.where) or _answers(work, trial, gated.point))
     if not decided.passed and decided.resolvable and not work.spec.build.force:
         raise IndexRefused(f"{work.spec.label}: {decided.reason}; the report is at {work.prefix}report.html")

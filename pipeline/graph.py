@@ -34,7 +34,9 @@ def on_dask(client: Client) -> Runner:
         try:
             for future in as_completed(futures):
                 done = _result(stage, futures[future], future)
-                client.log_event(TOPIC, {"stage": stage.name, "item": done.key, "rows": done.rows, "seconds": done.seconds})
+                client.log_event(
+                    TOPIC, {"stage": stage.name, "item": done.key, "rows": done.rows, "seconds": done.seconds}
+                )
                 report(done)
         finally:
             client.cancel(list(futures))
@@ -73,8 +75,12 @@ def cluster(dask: Dask) -> Iterator[Client]:
     workers = dask.workers or None
     with (
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, memory_limit=dask.memory_limit,
-            dashboard_address="127.0.0.1:0", host="127.0.0.1",
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=dask.memory_limit,
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
         ) as local,
         Client(local) as client,
     ):

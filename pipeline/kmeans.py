@@ -25,14 +25,18 @@ def spherical(rows: Floats, cells: int, device: Device, *, seed: int) -> Floats:
     sample has fewer than 8 rows a cell.
     """
     if len(rows) < cells * LEAST_PER_CELL:
-        raise PlanImpossible(f"{cells} cells need at least {cells * LEAST_PER_CELL} training rows, the sample has {len(rows)}")
+        raise PlanImpossible(
+            f"{cells} cells need at least {cells * LEAST_PER_CELL} training rows, the sample has {len(rows)}"
+        )
     generator = np.random.default_rng(seed)
     centroids = _unit(rows[np.sort(generator.choice(len(rows), cells, replace=False))].astype(np.float64))
     for _ in range(ITERATIONS):
         numbers, similarities = device.nearest(rows, centroids)
         total, sizes = device.sums(rows, numbers, cells)
         centroids = _unit(_repaired(total, sizes, generator))
-    logger.info("%d cells: mean similarity to the centroid %.4f, largest cell %d rows.", cells, similarities.mean(), sizes.max())
+    logger.info(
+        "%d cells: mean similarity to the centroid %.4f, largest cell %d rows.", cells, similarities.mean(), sizes.max()
+    )
     return centroids
 
 

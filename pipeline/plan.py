@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,8 +70,12 @@ class Candidate:
         """JSON fields."""
         points = [[point.nprobe, point.rerank] for point in self.points]
         return {
-            "name": self.name, "recipe": self.recipe, "rows": self.rows, "dim": self.dim,
-            "parameters": self.parameters, "points": points,
+            "name": self.name,
+            "recipe": self.recipe,
+            "rows": self.rows,
+            "dim": self.dim,
+            "parameters": self.parameters,
+            "points": points,
         }
 
     @classmethod
@@ -123,8 +128,12 @@ def _exact(facts: Facts) -> Candidate:
 def _codes(facts: Facts, bits: int, groups: int) -> dict[str, Any]:
     width = {"int8": 1, "float16": 2, "float32": 4}[facts.rerank]
     return {
-        "out": facts.out, "groups": groups, "bits": bits, "code_bytes": groups * bits // 8,
-        "rerank": facts.rerank, "row_bytes": width * facts.dim,
+        "out": facts.out,
+        "groups": groups,
+        "bits": bits,
+        "code_bytes": groups * bits // 8,
+        "rerank": facts.rerank,
+        "row_bytes": width * facts.dim,
     }
 
 
@@ -135,7 +144,7 @@ def _scan(facts: Facts) -> Candidate:
 
 def cell_count(rows: int) -> int:
     """About 2.5 cells per root of the rows, a power of two: 1,024 at 200,000 rows."""
-    return 1 << max(4, round((2.5 * rows**0.5)).bit_length() - 1)
+    return 1 << max(4, int(2.5 * math.sqrt(rows)).bit_length() - 1)
 
 
 def _cells(facts: Facts) -> Candidate:

@@ -45,7 +45,9 @@ class Lines:
 
     def ended(self, stage: str, seconds: float) -> None:
         """Sum up."""
-        logger.info("%s: %d items in %.1f s, %.0f rows/s.", stage, self._items, seconds, self._rows / max(seconds, 1e-9))
+        logger.info(
+            "%s: %d items in %.1f s, %.0f rows/s.", stage, self._items, seconds, self._rows / max(seconds, 1e-9)
+        )
 
 
 class Terminal:

@@ -52,9 +52,9 @@ def _publish(work: Work, manifest: Manifest) -> None:
 def clean_up(work: Work) -> None:
     """Remove the work folder; what tells a later run that this one has finished goes last."""
     last = ("spec.json", "done/publish/")
-    keys = [key for key in work.keys() if not key.startswith(last)]
+    keys = [key for key in work.keys("") if not key.startswith(last)]
     work.bucket.delete(*(work.prefix + key for key in keys))
-    work.bucket.delete(*(work.prefix + key for key in work.keys()))
+    work.bucket.delete(*(work.prefix + key for key in work.keys("")))
 
 
 def published(work: Work) -> Manifest | None:

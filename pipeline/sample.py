@@ -42,7 +42,12 @@ def plan(work: Work, _: None) -> int:
         out = dim - dim % 2
     spec = work.spec
     facts = Facts(
-        rows=work.total(), dim=dim, out=out, recipe=spec.build.recipe, rerank=spec.build.rerank, device=spec.device,
+        rows=work.total(),
+        dim=dim,
+        out=out,
+        recipe=spec.build.recipe,
+        rerank=spec.build.rerank,
+        device=spec.device,
         memory_limit=spec.build.memory_limit_bytes,
     )
     decided = work.create_json("plan.json", [candidate.to_json() for candidate in propose(facts)])

@@ -52,8 +52,13 @@ class BuildSpec:
     def from_json(cls, data: bytes) -> BuildSpec:
         """The spec that `to_json` wrote."""
         fields: dict[str, Any] = json.loads(data)
-        sections = (("build", Build), ("quality", Quality), ("source", Source), ("images", Images), ("storage", Storage))
+        sections = (
+            ("build", Build),
+            ("quality", Quality),
+            ("source", Source),
+            ("images", Images),
+            ("storage", Storage),
+        )
         for name, section in sections:
             fields[name] = section(**fields[name])
         return cls(**fields)
-

@@ -42,7 +42,9 @@ def open_published(stack: Stack, folder: Path) -> Index:
     return open_index(Cache(folder, 1 << 40).fetch(store, manifest), manifest)
 
 
-def compare(answers: Path, probes: NDArray[np.float32], rows: NDArray[np.float16], ids: list[str], count: int) -> Checked:
+def compare(
+    answers: Path, probes: NDArray[np.float32], rows: NDArray[np.float16], ids: list[str], count: int
+) -> Checked:
     """The first `count` streamed answers beside exact search over the source rows (n, dim) with their ids."""
     with np.load(answers) as arrays:
         asked, found, similarities = (arrays[name][:count] for name in ("probe", "ids", "similarities"))
@@ -55,7 +57,9 @@ def compare(answers: Path, probes: NDArray[np.float32], rows: NDArray[np.float16
     # another row of the same similarity is as good an answer
     tied = exact <= similarities[:, depth - 1 : depth] + 1e-6
     hits = (same | tied) & (exact >= -1)
-    return Checked(len(asked), float(hits.mean()), float(np.abs(similarities[:, :1] - np.clip(exact[:, :1], 0, 1)).max()))
+    return Checked(
+        len(asked), float(hits.mean()), float(np.abs(similarities[:, :1] - np.clip(exact[:, :1], 0, 1)).max())
+    )
 
 
 def direct_per_s(index: Index, probes: NDArray[np.float32], seconds: float = 2.0) -> float:
@@ -74,4 +78,3 @@ def direct_per_s(index: Index, probes: NDArray[np.float32], seconds: float = 2.0
             list(pool.map(batch, starts[: 8 * threads]))
             done += min(8 * threads, len(starts)) * min(tile, len(probes))
         return done / (time.perf_counter() - began)
-

@@ -41,13 +41,21 @@ console = Console(stderr=True)
 @click.option("--s3", is_flag=True, help="A real S3 server instead of a folder as bucket.")
 @click.option("--workers", default=0, help="Dask workers; 0 = one per core.")
 @click.option("--recipe", default="auto", type=click.Choice(["auto", "exact", "scan", "cells"]), help="The recipe.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("lim-demo"), show_default=True, help="Folder for the report, which stays.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("lim-demo"),
+    show_default=True,
+    help="Folder for the report, which stays.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 def demo(json_file: Path | None, **options: Any) -> None:
     """Build an index and answer probes from it, with real servers, in a folder that is removed afterwards."""
     wishes = Wishes(**options)
     if wishes.images and not wishes.models:
-        raise ConfigError("--images: expected --models as well, got none: give the folder with detect.onnx and embed*.onnx")
+        raise ConfigError(
+            "--images: expected --models as well, got none: give the folder with detect.onnx and embed*.onnx"
+        )
     signal.signal(signal.SIGTERM, _interrupted)
     with tempfile.TemporaryDirectory(prefix="lim-demo-") as folder:
         console.print("starting a Redis-protocol server, a bucket, Dask workers and a matcher")
@@ -87,11 +95,13 @@ def _wait_served(stack: Stack, index_id: str) -> None:
     """Until the matcher has seen the new index, as it does within `matcher.poll_s`."""
     until = time.monotonic() + 60
     while True:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stack.matcher_port}/indexes", timeout=5) as reply:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{stack.matcher_port}/indexes", timeout=5) as reply:
             if index_id in {one["index_id"] for one in json.load(reply)["indexes"]}:
                 return
         if time.monotonic() > until:
-            raise ConfigError(f"matcher: expected to serve {index_id} within 60 s, did not:\n{stack.children['matcher'].tail()}")
+            raise ConfigError(
+                f"matcher: expected to serve {index_id} within 60 s, did not:\n{stack.children['matcher'].tail()}"
+            )
         time.sleep(0.05)
 
 

@@ -36,7 +36,9 @@ def command(stack: Stack, *arguments: str) -> dict[str, Any]:
         process.wait()
         raise
     if code:
-        raise StackError(f"lim {arguments[0]}: ended with {code}; its message is above, logs are in {stack.folder / 'logs'}")
+        raise StackError(
+            f"lim {arguments[0]}: ended with {code}; its message is above, logs are in {stack.folder / 'logs'}"
+        )
     return json.loads(figures.read_text())  # type: ignore[no-any-return]
 
 

@@ -14,7 +14,11 @@ from distributed import LocalCluster
 @click.command()
 @click.option("--workers", default=0, help="Workers; 0 = one per core.")
 @click.option("--memory-limit", default="auto", show_default=True, help="Memory of a worker.")
-@click.option("--address-file", type=click.Path(path_type=Path), help="Write the addresses of scheduler and dashboard here, as JSON.")
+@click.option(
+    "--address-file",
+    type=click.Path(path_type=Path),
+    help="Write the addresses of scheduler and dashboard here, as JSON.",
+)
 def cluster(workers: int, memory_limit: str, address_file: Path | None) -> None:
     """Run a scheduler and workers of one thread each until SIGTERM or Ctrl-C; all on loopback."""
     stop = threading.Event()

@@ -39,8 +39,8 @@ class Child:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 list(self.command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **self.environ},
-                start_new_session=True, preexec_fn=dying_with_us(),
-            )  # fmt: skip  # noqa: PLW1509 - one prctl call, made before any thread of ours could hold a lock
+                start_new_session=True, preexec_fn=dying_with_us(),  # noqa: PLW1509 - one prctl, which takes no lock
+            )  # fmt: skip
         return self
 
     @property
@@ -55,7 +55,9 @@ class Child:
         until = time.monotonic() + timeout_s
         while not ready():
             if self.process is not None and self.process.poll() is not None:
-                raise StackError(f"{self.name}: ended with {self.process.returncode} instead of starting:\n{self.tail()}")
+                raise StackError(
+                    f"{self.name}: ended with {self.process.returncode} instead of starting:\n{self.tail()}"
+                )
             if time.monotonic() > until:
                 self.stop()
                 raise StackError(f"{self.name}: expected to be ready within {timeout_s:.0f} s, was not:\n{self.tail()}")

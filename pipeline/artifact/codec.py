@@ -27,10 +27,10 @@ KINDS = ("int", "uuid", "str")
 class Ids:
     """A read-only sequence of names, mapped or in memory; a UUID reads as its canonical text."""
 
-    def __init__(self, kind: str, values: NDArray[Any], text: memoryview = memoryview(b"")) -> None:
+    def __init__(self, kind: str, values: NDArray[Any], text: memoryview | None = None) -> None:
         self.kind = kind
         self._values = values
-        self._text = text
+        self._text = memoryview(b"") if text is None else text
 
     @classmethod
     def encode(cls, names: Sequence[str | int | UUID] | NDArray[np.int64]) -> bytes:
@@ -44,7 +44,7 @@ class Ids:
             return cls("int", names.astype("<i8"))
         kinds = {bool: "str", int: "int", np.int64: "int", UUID: "uuid"}
         found = {kinds.get(type(name), "str") for name in names}
-        if found == {"int"} and all(-(2**63) <= int(name) < 2**63 for name in names):  # type: ignore[arg-type]
+        if found == {"int"} and all(-(2**63) <= int(name) < 2**63 for name in names):
             return cls("int", np.array(names, "<i8"))
         if found == {"uuid"}:
             return cls("uuid", np.frombuffer(b"".join(name.bytes for name in names), "V16"))  # type: ignore[union-attr]
@@ -138,10 +138,10 @@ class Ids:
     def find(self, name: str | int) -> int | None:
         """The row number of a name, by one pass over the file; None when it is not there."""
         if self.kind == "int":
-            hits = np.flatnonzero(self._values == name) if isinstance(name, int) else ()
+            hits = np.flatnonzero(self._values == name) if isinstance(name, int) else np.empty(0, np.int64)
         elif self.kind == "uuid":
             try:
-                wanted = np.frombuffer(UUID(str(name)).bytes, "V16")[0]
+                wanted: Any = np.frombuffer(UUID(str(name)).bytes, "V16")
             except ValueError:
                 return None
             hits = np.flatnonzero(self._values == wanted)

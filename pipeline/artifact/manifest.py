@@ -122,5 +122,3 @@ def quoted(label: str) -> str:
 def index_prefix(label: str, index_id: str) -> str:
     """Where an index lies."""
     return f"indexes/{quoted(label)}/{quoted(index_id)}/"
-
-

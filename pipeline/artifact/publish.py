@@ -46,7 +46,9 @@ def moved_head(head: Head, index_id: str, fence: int) -> Head:
     """The head after the move; pure."""
     newest = head.fences.get(BUILD, 0)
     if fence < newest:
-        raise FenceTooOld(f"label {head.label!r}: expected the fence {newest} or newer, got {fence}: another leader publishes")
+        raise FenceTooOld(
+            f"label {head.label!r}: expected the fence {newest} or newer, got {fence}: another leader publishes"
+        )
     before = head.previous if head.index_id == index_id else (head.index_id, *head.previous)
     previous = tuple(one for one in before if one != index_id)[:KEPT]
     return replace(head, index_id=index_id, previous=previous, fences={**head.fences, BUILD: fence})

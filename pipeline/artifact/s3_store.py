@@ -100,7 +100,9 @@ class S3Store(Store):
 
     def entries(self, prefix: str = "") -> dict[str, Entry]:
         """See `Store.entries`.  Sorted here, since not every server lists in order of bytes."""
-        cut, found, token = len(self._prefix), {}, {}
+        cut = len(self._prefix)
+        found: dict[str, Entry] = {}
+        token: dict[str, str] = {}
         with self._translated(prefix):
             while True:
                 page = self._fs.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=self._prefix + prefix, **token)
@@ -171,7 +173,9 @@ def _file_system(endpoint_url: str, region: str) -> Any:
     if endpoint_url:
         client["endpoint_url"] = endpoint_url
     config = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 4, "mode": "standard"}}
-    return s3fs.S3FileSystem(client_kwargs=client, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True)
+    return s3fs.S3FileSystem(
+        client_kwargs=client, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True
+    )
 
 
 def _body(fs: Any, found: dict[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ def built(kind: type[T], value: Any, where: str) -> T:
     """An instance of the dataclass `kind`; raises ArtifactCorrupt with the path of the key that is wrong."""
     if not isinstance(value, dict):
         raise ArtifactCorrupt(f"{where}: expected an object, got {type(value).__name__}")
-    hints = _hints(kind)
+    hints = _hints(cast(Any, kind))
     if unknown := sorted(set(value) - set(hints)):
         raise ArtifactCorrupt(f"{where}: expected only {', '.join(hints)}; got {unknown[0]!r} as well")
     needed = [field.name for field in fields(cast(Any, kind)) if field.default is MISSING]
@@ -43,4 +43,6 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return value
     if hint is Any or type(value) is hint or (hint is float and type(value) is int):
         return value
-    raise ArtifactCorrupt(f"{where}: expected {getattr(hint, '__name__', hint)}, got {type(value).__name__} {value!r:.40}")
+    raise ArtifactCorrupt(
+        f"{where}: expected {getattr(hint, '__name__', hint)}, got {type(value).__name__} {value!r:.40}"
+    )

@@ -15,14 +15,16 @@ def device(kind: str) -> Device:
 
     Raises ConfigError when a GPU is demanded and none answers.
     """
-    from pipeline.device import gpu  # here, so that a matcher on a CPU never touches the GPU module
+    from pipeline.device.gpu_session import why_not  # here, so that a matcher on a CPU never loads it
 
     if kind == "cpu":
         return _cpu()
-    missing = gpu.why_not()
+    missing = why_not()
     if not missing:
         logger.info("Working on a GPU.")
-        return gpu.Gpu()
+        from pipeline.device.gpu import Gpu
+
+        return Gpu()
     if kind == "gpu":
         raise ConfigError(f"build.device: expected a GPU because 'gpu' is set, got none: {missing}")
     logger.info("Working on the CPU: %s.", missing)

@@ -56,12 +56,14 @@ def _tail(events: int, trials: int, share: float) -> float:
 def mates_in(lists: Lists, probes: ProbeSet, part: Numbers, people: People) -> Flags:
     """Which candidates (p, k) are of the probe's person."""
     numbers = lists[1]
-    return (people[np.maximum(numbers, 0)] == probes.person[part][:, None]) & (numbers >= 0)
+    same: Flags = (people[np.maximum(numbers, 0)] == probes.person[part][:, None]) & (numbers >= 0)
+    return same
 
 
 def accepted(lists: Lists, mates: Flags, threshold: float) -> Flags:
     """Which probes (p,) have a mate among their candidates with at least the threshold's similarity."""
-    return (mates & (lists[0] >= threshold)).any(axis=1)
+    hits: Flags = np.any(mates & (lists[0] >= threshold), axis=1)
+    return hits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,9 +39,7 @@ class Gated:
     """Why others were not taken, by `Measured.where`."""
 
 
-def choose(
-    points: list[Measured], target: float, confidence: float, gate: Callable[[Measured], Figures]
-) -> Gated:
+def choose(points: list[Measured], target: float, confidence: float, gate: Callable[[Measured], Figures]) -> Gated:
     """Try points in order of cost; `gate` measures one on the gating half.
 
     Attempt i, counted from 0, is held to the confidence 1 - (1 - confidence) / 2^i: a further try on the same
@@ -52,7 +50,9 @@ def choose(
     for point in sorted(points, key=lambda one: (one.cost, one.where)):
         exact = point.name == "exact"
         if not exact and point.figures.added_fnir_bound > target:
-            rejected[point.where] = f"added FNIR {point.figures.added_fnir:.4g}, bound {point.figures.added_fnir_bound:.4g} > {target:g}"
+            rejected[point.where] = (
+                f"added FNIR {point.figures.added_fnir:.4g}, bound {point.figures.added_fnir_bound:.4g} > {target:g}"
+            )
             continue
         if not exact and len(tried) == ATTEMPTS:
             rejected[point.where] = f"not tried: {ATTEMPTS} points failed on the gating half"

@@ -89,7 +89,12 @@ def _from_file(work: Work, wanted: int, generator: np.random.Generator) -> Probe
         )
     order = generator.permutation(len(queries))[:wanted]
     rows_of = np.ascontiguousarray(np.stack(queries)[order], np.float32)
-    return _set(rows_of, np.full(len(order), -1, np.int64), np.array(people, np.int32)[order], f"labelled photos of {spec.probes_url}")
+    return _set(
+        rows_of,
+        np.full(len(order), -1, np.int64),
+        np.array(people, np.int32)[order],
+        f"labelled photos of {spec.probes_url}",
+    )
 
 
 def people_codes(work: Work) -> dict[str, int]:
@@ -102,7 +107,9 @@ def people_codes(work: Work) -> dict[str, int]:
     for number, count in enumerate(work.census()["kept"]):
         names, kept = Ids.open(work.read(f"people/{number:05d}.ids")), work.kept(number)
         names = names if kept is None else names.select(kept)
-        found |= {str(name): int(code) for name, code in zip(names, codes[first : first + count], strict=True) if code >= 0}
+        found |= {
+            str(name): int(code) for name, code in zip(names, codes[first : first + count], strict=True) if code >= 0
+        }
         first += count
     return found
 
@@ -121,4 +128,3 @@ def _joined(mated: ProbeSet, others: ProbeSet) -> ProbeSet:
         person=np.concatenate([mated.person, others.person]),
         origin=mated.origin,
     )
-

@@ -33,7 +33,9 @@ def run(index: Index, queries: Floats, depth: int, point: Point) -> Run:
     """Search (p, d) queries for `depth` rows each."""
     index.search(queries[:BATCH], depth, point=point)  # the first touch of mapped rows is not what is measured
     started = time.perf_counter()
-    found = [index.search(queries[start : start + BATCH], depth, point=point) for start in range(0, len(queries), BATCH)]
+    found = [
+        index.search(queries[start : start + BATCH], depth, point=point) for start in range(0, len(queries), BATCH)
+    ]
     spent = time.perf_counter() - started
     singles = []
     for number in range(min(SINGLES, len(queries))):

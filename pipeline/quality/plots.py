@@ -49,24 +49,38 @@ class Plots:
         return plot
 
     def _points(self) -> Any:
-        plot = _plot("Operating points", "µs of one core per request (measured, else predicted)", "added FNIR + 1e-5", y_axis_type="log")
+        plot = _plot(
+            "Operating points",
+            "µs of one core per request (measured, else predicted)",
+            "added FNIR + 1e-5",
+            y_axis_type="log",
+        )
         for name, colour in COLOURS.items():
             mine = [one for one in self.curve if one["name"] == name]
             if mine:
-                data = {key: [one.get(key) for one in mine] for key in ("nprobe", "rerank", "recall_at_10", "added_fnir")}
+                data = {
+                    key: [one.get(key) for one in mine] for key in ("nprobe", "rerank", "recall_at_10", "added_fnir")
+                }
                 data["x"] = [one.get("batch_us", one["cost_us"]) for one in mine]
                 data["y"] = [one["added_fnir"] + LEAST_SHARE for one in mine]
                 plot.scatter("x", "y", source=ColumnDataSource(data), color=colour, size=9, legend_label=name)
-        plot.add_tools(HoverTool(tooltips=[(key, f"@{key}") for key in ("nprobe", "rerank", "recall_at_10", "added_fnir")]))
+        plot.add_tools(
+            HoverTool(tooltips=[(key, f"@{key}") for key in ("nprobe", "rerank", "recall_at_10", "added_fnir")])
+        )
         return plot
 
     def _histogram(self) -> Any:
         plot = _plot("Similarities of mates and of the nearest impostors", "similarity", "share of probes")
         edges = np.linspace(-0.2, 1, 61)
-        for values, colour, label in ((self.others, "#dc2626", "nearest impostor"), (self.mates[self.mates > -1], "#2563eb", "mate")):
+        for values, colour, label in (
+            (self.others, "#dc2626", "nearest impostor"),
+            (self.mates[self.mates > -1], "#2563eb", "mate"),
+        ):
             counts, _ = np.histogram(values, edges)
             heights = counts / max(len(values), 1)
-            plot.quad(top=heights, bottom=0, left=edges[:-1], right=edges[1:], color=colour, alpha=0.45, legend_label=label)
+            plot.quad(
+                top=heights, bottom=0, left=edges[:-1], right=edges[1:], color=colour, alpha=0.45, legend_label=label
+            )
         plot.add_layout(Span(location=self.threshold, dimension="height", line_dash="dashed", line_color="#111827"))
         return plot
 

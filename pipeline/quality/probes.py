@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,8 @@ class ProbeSet:
     def to_bytes(self) -> bytes:
         """As one `.npz`."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{field.name: np.asarray(getattr(self, field.name)) for field in fields(self)})
+        arrays: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        np.savez(buffer, **arrays)
         return buffer.getvalue()
 
     @classmethod

@@ -21,7 +21,9 @@ def read_index(path: Path, *, mapped: bool = False) -> faiss.Index:
         return faiss.read_index(str(path), flags)
     except RuntimeError as error:
         first = str(error).splitlines()[0].rsplit("Error:", 1)[-1].strip()
-        raise ArtifactCorrupt(f"{path.name}: expected a faiss index, got something that it cannot read: {first}") from None
+        raise ArtifactCorrupt(
+            f"{path.name}: expected a faiss index, got something that it cannot read: {first}"
+        ) from None
 
 
 def expect(index: faiss.Index, kind: type[faiss.Index], *, path: Path, rows: int, dim: int) -> None:
@@ -42,4 +44,6 @@ def stored_rows(path: Path, *, rows: int, dim: int) -> NDArray[np.float16]:
     if index.sq.qtype != faiss.ScalarQuantizer.QT_fp16:
         raise ArtifactCorrupt(f"{path.name}: expected float16 rows, got scalar quantiser type {index.sq.qtype}")
     offset = path.stat().st_size - rows * dim * 2
-    return np.memmap(path, np.float16, "r", offset=offset, shape=(rows, dim)) if rows else np.empty((0, dim), np.float16)
+    return (
+        np.memmap(path, np.float16, "r", offset=offset, shape=(rows, dim)) if rows else np.empty((0, dim), np.float16)
+    )
