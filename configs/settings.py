@@ -78,8 +78,9 @@ class Build:
     """Where training, encoding and exact search run."""
     recipe: Literal["auto", "exact", "scan", "cells", "ivfpq"] = "auto"
     """The recipe, or `auto` for the cheapest that meets the target by measurement."""
-    rerank: Literal["int8", "float16"] = "int8"
-    """Stored form of the vectors that re-rank candidates."""
+    rerank: Literal["int8", "float16"] = "float16"
+    """Stored form of the vectors that re-rank candidates, mapped from a file.  int8 halves the file, but its rounding
+    of similarities (about 0.0005) moves some mates across the threshold, which counts as loss."""
     memory_limit_bytes: int = 0
     """Bytes that the loaded index may take; 0 = no limit."""
     descriptor_version: str = ""

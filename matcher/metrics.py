@@ -23,7 +23,7 @@ class ServiceMetrics(Collector):
         """All metrics."""
         service = self._service
         for name, help_text, value in (
-            ("lim_requests_read", "Requests read from streams.", service.read),
+            ("lim_requests_read", "Requests read from streams.", service.handler.read),
             ("lim_requests_answered", "Answers sent, errors included.", service.answerer.answered),
             ("lim_requests_searched", "Requests that were searched.", service.searcher.searched),
             ("lim_requests_taken_over", "Requests taken over from dead matchers.", service.takeover.taken),

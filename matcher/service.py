@@ -8,7 +8,6 @@ import os
 import socket
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from matcher import keys
 from matcher.announce import Announcer
 from matcher.answering import Answerer
 from matcher.consumer import LOST, Bad, Consumer
-from matcher.errors import Expired, MatchError, NoIndex, Stale
+from matcher.handling import Handler
 from matcher.housekeeping import Housekeeping
 from matcher.loader import Loader
 from matcher.messages import Request
@@ -59,16 +58,18 @@ class Service:
         self.searcher = Searcher(matcher.search_threads or os.cpu_count() or 1, matcher.max_limit)
         self.takeover = TakeOver(self.redis, self.consumer, self.answerer, matcher.max_deliveries)
         self.housekeeping = Housekeeping(self.redis)
+        self.handler = Handler(
+            self.residency, self.searcher, self.answerer, self.housekeeping, ttl_ms=(matcher.default_ttl_ms, matcher.max_ttl_ms),
+            now_ms=self.announcer.now_ms,
+        )  # fmt: skip
         self.watch = Watch(
             Loader(open_store(settings.storage.bucket, settings.storage), settings.cache, os.environ), self.residency,
             self.consumer, self.announcer, group=matcher.consumer_group, labels=matcher.labels,
         )  # fmt: skip
         self.stopping = asyncio.Event()
         self.ready = False
-        self.read = 0
         self._slots = asyncio.Semaphore(BATCHES)
         self._batches: set[asyncio.Task[None]] = set()
-        self._in_work: dict[str, int] = defaultdict(int)
 
     async def run(self) -> None:
         """Load what the bucket has, then serve until `stopping` is set; returns when everything is answered."""
@@ -115,7 +116,7 @@ class Service:
 
     async def _batch(self, requests: list[Request], bad: list[Bad]) -> None:
         try:
-            await self.handle(requests, bad)
+            await self.handler.handle(requests, bad)
         except LOST as error:
             logger.warning(
                 "Redis went away before %d answers were sent (%s); they are delivered again.", len(requests), error
@@ -124,60 +125,6 @@ class Service:
             logger.exception("A batch of %d requests failed; it stays pending.", len(requests))
         finally:
             self._slots.release()
-
-    async def handle(self, requests: list[Request], bad: list[Bad]) -> None:
-        """Answer a batch, the smallest groups first, so that a small label does not wait for a flooded one."""
-        self.read += len(requests)
-        if bad:
-            await self.answerer.bury(bad)
-        groups: dict[tuple[str, str | None], list[Request]] = defaultdict(list)
-        expired: list[Request] = []
-        now = self.announcer.now_ms()
-        for request in requests:
-            if self._deadline(request) < now:
-                expired.append(request)
-            else:
-                groups[self._addressed(request)].append(request)
-        if expired:
-            error = Expired(
-                "its deadline passed before it could be searched: give it more time, or start more matchers"
-            )
-            await self.answerer.send(None, [(request, error) for request in expired])
-        for (label, index_id), group in sorted(groups.items(), key=lambda one: len(one[1])):
-            held = self.residency.find(label, index_id)
-            for stream in {request.stream for request in group}:
-                self.housekeeping.touched(stream, label)
-            if held is None:
-                await self.answerer.send(None, [(request, self._absent(label, index_id)) for request in group])
-                continue
-            self._in_work[held.index_id] += 1
-            try:
-                await self.answerer.send(held, await self.searcher.outcomes(held, group))
-            finally:
-                self._in_work[held.index_id] -= 1
-
-    def _addressed(self, request: Request) -> tuple[str, str | None]:
-        """Label and index id; the original's requests name no index, and the stream says the label."""
-        if not request.modern:
-            return request.stream, None
-        label, _, index_id = request.stream.rpartition(":")
-        return label, index_id
-
-    def _deadline(self, request: Request) -> float:
-        matcher = self.settings.matcher
-        try:
-            ttl = request.number(b"ttl_ms", matcher.default_ttl_ms)
-        except MatchError:
-            ttl = matcher.default_ttl_ms
-        return request.added_ms + min(ttl, matcher.max_ttl_ms)
-
-    def _absent(self, label: str, index_id: str | None) -> MatchError:
-        if index_id is not None and label in self.residency.current:
-            return Stale(f"{label}: index {index_id} is no longer served, {self.residency.current[label].index_id} is")
-        failure = self.residency.failures.get(label)
-        return (
-            failure.error if failure is not None else NoIndex(f"nobody serves label {label!r}: publish an index for it")
-        )
 
     async def _first_takeover(self) -> None:
         await self._handle_taken(await self.takeover.strangers(self.announcer.alive | {self.id}))
@@ -191,7 +138,7 @@ class Service:
         requests = await self.takeover.of(gone)
         batch = self.settings.matcher.batch
         for start in range(0, len(requests), batch):
-            await self.handle(requests[start : start + batch], [])
+            await self.handler.handle(requests[start : start + batch], [])
 
     async def _tidy(self) -> None:
         await self.housekeeping.run()
@@ -199,7 +146,7 @@ class Service:
 
     async def _idle(self, held: Held) -> bool:
         """Nothing of its stream is in work or waiting."""
-        return not self._in_work[held.index_id] and not self.housekeeping.waiting_in(
+        return not self.handler.in_work[held.index_id] and not self.housekeeping.waiting_in(
             keys.index_stream(held.label, held.index_id)
         )
 
@@ -237,7 +184,7 @@ class Service:
             async with asyncio.timeout(self.settings.matcher.shutdown_s):
                 requests, bad = self.consumer.parsed(await self.consumer.close())
                 await asyncio.gather(*self._batches, return_exceptions=True)
-                await self.handle(requests, bad)
+                await self.handler.handle(requests, bad)
                 await asyncio.gather(*upkeep, return_exceptions=True)
                 await self.announcer.withdraw()
         except (TimeoutError, *LOST) as error:

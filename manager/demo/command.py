@@ -6,14 +6,11 @@ import json
 import shutil
 import signal
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -75,8 +72,8 @@ def _run(stack: Stack, wishes: Wishes) -> dict[str, Any]:
     else:
         source, measure, probes = steps.generate(stack, wishes)
     built = steps.build(stack, wishes, source, measure)
-    _wait_served(stack, built["index_id"])
-    vectors = _vectors(probes)
+    steps.wait_served(stack, built["index_id"])
+    vectors = steps.vectors(probes)
     before = usage(stack)
     streamed, answers = steps.stream(stack, probes, wishes.probes)
     spent = usage(stack).since(before)
@@ -89,27 +86,6 @@ def _run(stack: Stack, wishes: Wishes) -> dict[str, Any]:
     Console().print(table(found, built, streamed, checked))
     Console().print(f"report: {report}", soft_wrap=True)
     return found
-
-
-def _wait_served(stack: Stack, index_id: str) -> None:
-    """Until the matcher has seen the new index, as it does within `matcher.poll_s`."""
-    until = time.monotonic() + 60
-    while True:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stack.matcher_port}/indexes", timeout=5) as reply:
-            if index_id in {one["index_id"] for one in json.load(reply)["indexes"]}:
-                return
-        if time.monotonic() > until:
-            raise ConfigError(
-                f"matcher: expected to serve {index_id} within 60 s, did not:\n{stack.children['matcher'].tail()}"
-            )
-        time.sleep(0.05)
-
-
-def _vectors(probes: Path) -> NDArray[np.float32]:
-    if probes.suffix == ".npy":
-        return np.load(probes)  # type: ignore[no-any-return]
-    column = pq.read_table(probes, columns=["descriptor"])["descriptor"].combine_chunks()
-    return np.asarray(column.flatten()).astype(np.float32).reshape(len(column), -1)
 
 
 def _gallery(source: str, wishes: Wishes) -> tuple[NDArray[np.float16], list[str]]:

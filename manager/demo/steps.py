@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from configs.settings import Images, Source, Storage
@@ -55,8 +59,6 @@ def generate(stack: Stack, wishes: Wishes) -> tuple[str, Path, Path]:
 
 
 def _split(probes: Path, folder: Path) -> tuple[Path, Path]:
-    import pyarrow.parquet as pq
-
     table = pq.read_table(probes)
     paths = folder / "measure.parquet", folder / "stream.parquet"
     cut = table.num_rows // 2
@@ -106,3 +108,32 @@ def stream(stack: Stack, probes: Path, count: int) -> tuple[dict[str, Any], Path
         stack, "load", "--label", LABEL, "--probes", str(probes), "--requests", str(count), "--answers", str(answers)
     )  # fmt: skip
     return figures, answers
+
+
+def vectors(probes: Path) -> NDArray[np.float32]:
+    """The probes of a file (n, dim)."""
+    if probes.suffix == ".npy":
+        return np.load(probes)  # type: ignore[no-any-return]
+    column = pq.read_table(probes, columns=["descriptor"])["descriptor"].combine_chunks()
+    return np.asarray(column.flatten()).astype(np.float32).reshape(len(column), -1)
+
+
+def wait_served(stack: Stack, index_id: str) -> None:
+    """Until the matcher has seen the new index, as it does within `matcher.poll_s`."""
+    _wait(stack, lambda held: index_id in {one["index_id"] for one in held}, f"index {index_id}")
+
+
+def wait_labels(stack: Stack, count: int) -> None:
+    """Until the matcher holds at least so many labels."""
+    _wait(stack, lambda held: len(held) >= count, f"{count} labels")
+
+
+def _wait(stack: Stack, seen: Callable[[list[dict[str, Any]]], bool], what: str) -> None:
+    until = time.monotonic() + 120
+    while True:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stack.matcher_port}/indexes", timeout=30) as reply:
+            if seen(json.load(reply)["indexes"]):
+                return
+        if time.monotonic() > until:
+            raise StackError(f"matcher: expected to serve {what} within 120 s:\n{stack.children['matcher'].tail()}")
+        time.sleep(0.05)

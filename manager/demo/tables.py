@@ -70,7 +70,8 @@ def table(found: dict[str, Any], built: dict[str, Any], streamed: dict[str, Any]
     )
     shown.add_row(
         "the index adds",
-        f"{quality['added_fnir']:.5f} ({quality['lost']} of {quality['probes']:,} mates lost; bound {quality['added_fnir_bound']:.5f}, target {quality['target']})",
+        f"{quality['added_fnir']:.5f} ({quality['lost']} of {quality['probes']:,} mates lost; "
+        f"bound {quality['added_fnir_bound']:.5f}, target {quality['target']})",
     )
     shown.add_row("mated probes", quality["probes_from"])
     return shown

@@ -1,0 +1,85 @@
+"""Answers a batch: addressed, checked against its deadline, grouped, searched, sent."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from matcher.answering import Answerer
+from matcher.consumer import Bad
+from matcher.errors import Expired, MatchError, NoIndex, Stale
+from matcher.housekeeping import Housekeeping
+from matcher.messages import Request
+from matcher.residency import Residency
+from matcher.searching import Searcher
+
+
+class Handler:
+    """What happens between reading and acknowledging."""
+
+    def __init__(
+        self, residency: Residency, searcher: Searcher, answerer: Answerer, housekeeping: Housekeeping, *,
+        ttl_ms: tuple[int, int], now_ms: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._residency = residency
+        self._searcher = searcher
+        self._answerer = answerer
+        self._housekeeping = housekeeping
+        self._default_ttl_ms, self._max_ttl_ms = ttl_ms
+        self._now_ms = now_ms
+        self.read = 0
+        self.in_work: dict[str, int] = defaultdict(int)
+        """Groups being searched, by index id."""
+
+    async def handle(self, requests: list[Request], bad: list[Bad]) -> None:
+        """Answer a batch, the smallest groups first, so that a small label does not wait for a flooded one."""
+        self.read += len(requests)
+        if bad:
+            await self._answerer.bury(bad)
+        groups: dict[tuple[str, str | None], list[Request]] = defaultdict(list)
+        expired: list[Request] = []
+        now = self._now_ms()
+        for request in requests:
+            if self._deadline(request) < now:
+                expired.append(request)
+            else:
+                groups[self._addressed(request)].append(request)
+        if expired:
+            error = Expired(
+                "its deadline passed before it could be searched: give it more time, or start more matchers"
+            )
+            await self._answerer.send(None, [(request, error) for request in expired])
+        for (label, index_id), group in sorted(groups.items(), key=lambda one: len(one[1])):
+            held = self._residency.find(label, index_id)
+            for stream in {request.stream for request in group}:
+                self._housekeeping.touched(stream, label)
+            if held is None:
+                await self._answerer.send(None, [(request, self._absent(label, index_id)) for request in group])
+                continue
+            self.in_work[held.index_id] += 1
+            try:
+                await self._answerer.send(held, await self._searcher.outcomes(held, group))
+            finally:
+                self.in_work[held.index_id] -= 1
+
+    def _addressed(self, request: Request) -> tuple[str, str | None]:
+        """Label and index id; the original's requests name no index, and the stream says the label."""
+        if not request.modern:
+            return request.stream, None
+        label, _, index_id = request.stream.rpartition(":")
+        return label, index_id
+
+    def _deadline(self, request: Request) -> float:
+        try:
+            ttl = request.number(b"ttl_ms", self._default_ttl_ms)
+        except MatchError:
+            ttl = self._default_ttl_ms
+        return request.added_ms + min(ttl, self._max_ttl_ms)
+
+    def _absent(self, label: str, index_id: str | None) -> MatchError:
+        if index_id is not None and label in self._residency.current:
+            return Stale(f"{label}: index {index_id} is no longer served, {self._residency.current[label].index_id} is")
+        failure = self._residency.failures.get(label)
+        return (
+            failure.error if failure is not None else NoIndex(f"nobody serves label {label!r}: publish an index for it")
+        )
