@@ -7,10 +7,12 @@ import sys
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import click
 
 from configs.errors import ConfigError, LimError
+from configs.extras import explain
 from configs.load import Loaded, export_credentials, load
 from configs.logs import set_up
 from configs.settings import Settings
@@ -59,30 +61,43 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names."""
-        return sorted(entry.name for entry in entry_points(group=GROUP))
+        return sorted(_entries())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported."""
-        found = list(entry_points(group=GROUP, name=cmd_name))
-        return _imported(found[0]) if found else None
+        entry = _entries().get(cmd_name)
+        return None if entry is None else _imported(entry)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `lim --help`, without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a library that it misses only while running is explained as well."""
+        try:
+            return super().invoke(ctx)
+        except ImportError as error:
+            entry = _entries().get(ctx.invoked_subcommand or "")
+            raise (error if entry is None else _explained(entry, error)) from error
+
+
+def _entries() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
 
 def _imported(entry: EntryPoint) -> click.Command:
     try:
         command = entry.load()
-    except ModuleNotFoundError as error:
-        package = entry.value.partition(".")[0]
-        raise LimError(
-            f"lim {entry.name}: needs {error.name}, which is not installed: pip install 'lim[{package},cpu]'"
-        ) from error
+    except ImportError as error:
+        raise _explained(entry, error) from error
     if not isinstance(command, click.Command):
         raise TypeError(f"{entry.value}: expected a click command, got {type(command).__name__}")
     return command
+
+
+def _explained(entry: EntryPoint, error: ImportError) -> Exception:
+    return explain(entry.name, error, entry.value.partition(".")[0]) or error
 
 
 def _overrides(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -103,18 +118,20 @@ def _overrides(_ctx: click.Context, _param: click.Parameter, values: tuple[str, 
     multiple=True,
     callback=_overrides,
     metavar="SECTION.FIELD=VALUE",
-    help="Override one setting.",
+    help="Override one setting; may be repeated.",
 )
+@click.option("--log-level", metavar="LEVEL", help="The same as --set log.level=LEVEL.")
 @click.pass_context
-def lim(ctx: click.Context, path: Path | None, overrides: dict[str, str]) -> None:
+def lim(ctx: click.Context, path: Path | None, overrides: dict[str, str], log_level: str | None) -> None:
     """Measured, immutable face indexes, and the matcher that answers from them."""
-    ctx.obj = Context(path, overrides)
+    ctx.obj = Context(path, overrides if log_level is None else {**overrides, "log.level": log_level.upper()})
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command.  Exit codes: 0 done, 1 a reported error, 2 wrong usage, 130 interrupted."""
     try:
-        lim.main(arguments, prog_name="lim", standalone_mode=False)
+        code = lim.main(arguments, prog_name="lim", standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has gone is handled
     except LimError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
@@ -126,8 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)  # what ctx.exit(code) was given
 
 
 if __name__ == "__main__":

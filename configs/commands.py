@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import version as installed
-from itertools import pairwise
+from textwrap import indent
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from configs import settings as sections
 from configs.cli import Context
+from configs.hiding import visible
 from configs.load import Loaded
+from configs.manual import sections
 
-HIDDEN = "***"
+WIDE = 1_000
+"""Columns when the output goes to a file or a pipe, where cut lines would be of no use."""
 
 
 @click.command()
@@ -30,17 +30,21 @@ HIDDEN = "***"
 def settings(context: Context, as_json: bool, docs: bool) -> None:
     """Show the effective settings with their sources; secrets are hidden."""
     if docs:
-        for key, default, text in manual():
-            click.echo(f"{key} = {default}\n    {text}\n")
+        click.echo("\n".join(_manual()))
         return
-    shown = list(visible(context.loaded))
+    shown = list(effective(context.loaded))
     if as_json:
         click.echo(json.dumps({key: {"value": value, "source": source} for key, value, source in shown}, indent=1))
         return
-    table = Table("setting", "value", "source", title=f"settings ({context.loaded.path or 'no file'})")
+    table = Table("setting", "value", "source", title=Text(f"settings ({context.loaded.path or 'no file'})"))
+    section = ""
     for key, value, source in shown:
-        table.add_row(key, repr(value), source)
-    Console().print(table)
+        if section and not key.startswith(section):
+            table.add_section()
+        section = key.partition(".")[0] + "."
+        table.add_row(key, Text(repr(value)), Text(source, style="" if source == "default" else "bold"))
+    console = Console()
+    console.print(table, width=None if console.is_terminal else WIDE)
 
 
 @click.command()
@@ -49,33 +53,17 @@ def version() -> None:
     click.echo(f"lim {installed('lim')}")
 
 
-def visible(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
+def effective(loaded: Loaded) -> Iterator[tuple[str, Any, str]]:
     """Key, value and source of every setting, without secrets."""
     for section in fields(loaded.settings):
-        values = getattr(loaded.settings, section.name)
-        for field in fields(values):
-            value = getattr(values, field.name)
-            if field.metadata.get("secret"):
-                value = HIDDEN if value else ""
-            key = f"{section.name}.{field.name}"
-            yield key, without_password(value) if isinstance(value, str) else value, loaded.sources[key]
+        for name, value in visible(getattr(loaded.settings, section.name)).items():
+            key = f"{section.name}.{name}"
+            yield key, value, loaded.sources[key]
 
 
-def without_password(url: str) -> str:
-    """A URL whose password is hidden."""
-    return re.sub(r"(://[^:/@]*):[^@/]+@", rf"\1:{HIDDEN}@", url)
-
-
-def manual() -> Iterator[tuple[str, str, str]]:
-    """Key, default and docstring of every setting, from the source of `configs.settings`."""
-    tree = ast.parse(inspect.getsource(sections))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    for section in fields(sections.Settings):
-        body = classes[type(section.default).__name__].body
-        for field, text in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                meaning = (
-                    text.value.value if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) else ""
-                )
-                default = getattr(section.default, field.target.id)
-                yield f"{section.name}.{field.target.id}", repr(default), str(meaning)
+def _manual() -> Iterator[str]:
+    for name, meaning, entries in sections():
+        yield f"[{name}]  {meaning}\n"
+        for entry in entries:
+            yield f"  {entry.key} = {entry.default!r}    ({entry.values}; {entry.variable})"
+            yield indent(entry.text, "      ") + "\n"

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_type_hints
 
+from configs.discovery import find_file
 from configs.errors import ConfigError
+from configs.hiding import without_password
+from configs.kinds import described, read
 from configs.settings import Settings, Storage
 
 PREFIX = "LIM_"
-SETTINGS_VARIABLE = "LIM_SETTINGS"
+
+ORDERED = (
+    ("matcher.announce_every_s", "matcher.announce_ttl_s"),
+    ("matcher.default_ttl_ms", "matcher.max_ttl_ms"),
+)
+"""The first of each may not exceed the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings with the source of each, by `section.field`."""
+    """Settings with the source of each, by `section.field`: default, file PATH, environment NAME, command line."""
 
     settings: Settings
     sources: dict[str, str]
@@ -29,11 +37,31 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value that somebody gave: from where, and whether as text."""
+    """A value that somebody gave, and where; text is yet to be converted."""
 
     value: Any
     source: str
     is_text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one setting."""
+
+    kind: Any
+    is_secret: bool
+
+
+@cache
+def known() -> dict[str, Known]:
+    """Every setting by `section.field`."""
+    found = {}
+    for section in fields(Settings):
+        kinds = get_type_hints(cast(Any, type(section.default)), include_extras=True)
+        for field in fields(cast(Any, section.default)):
+            is_secret = bool(field.metadata.get("secret"))
+            found[f"{section.name}.{field.name}"] = Known(kinds[field.name], is_secret)
+    return found
 
 
 def load(
@@ -44,44 +72,19 @@ def load(
     given: dict[str, Given] = {}
     for layer in (_from_file(found), _from_environment(environ), _from_command_line(overrides or {})):
         given.update(layer)
-    sections: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for section in fields(Settings):
-        kind: Any = type(section.default)
-        hints = get_type_hints(kind)
-        values = {}
-        for field in fields(kind):
-            key = f"{section.name}.{field.name}"
-            sources[key] = "default"
-            if key in given:
-                values[field.name] = _typed(
-                    key, hints[field.name], given[key], secret=bool(field.metadata.get("secret"))
-                )
-                sources[key] = given[key].source
-        sections[section.name] = kind(**values)
-    return Loaded(Settings(**sections), sources, found)
-
-
-def find_file(environ: Mapping[str, str]) -> Path | None:
-    """$LIM_SETTINGS, ./lim.toml, or the file of a running `lim up`."""
-    if named := environ.get(SETTINGS_VARIABLE):
-        return Path(named)
-    if (here := Path("lim.toml")).exists():
-        return here
-    up = up_file(environ)
-    return up if up.exists() and _is_alive(up) else None
-
-
-def up_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where `lim up` writes the settings of its stack, for every other command to find."""
-    state = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME", "/root"), ".local", "state")
-    return Path(state) / "lim" / "up.toml"
-
-
-def _is_alive(up: Path) -> bool:
-    """Whether the process named in the first line, `# pid N`, lives: a killed `lim up` leaves its file behind."""
-    match = re.match(r"# pid (\d+)", up.read_text())
-    return match is not None and Path("/proc", match.group(1)).exists()
+    values: dict[str, dict[str, Any]] = {section.name: {} for section in fields(Settings)}
+    sources = {}
+    for key, setting in known().items():
+        sources[key] = given[key].source if key in given else "default"
+        if key in given:
+            section, _, name = key.partition(".")
+            values[section][name] = _value(key, setting, given[key])
+    settings = Settings(
+        **{section.name: cast(Any, type(section.default))(**values[section.name]) for section in fields(Settings)}
+    )
+    loaded = Loaded(settings, sources, found)
+    _check_order(loaded)
+    return loaded
 
 
 def export_credentials(storage: Storage, environ: dict[str, str] | None = None) -> None:
@@ -96,67 +99,71 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, Given]]:
     if path is None:
         return
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}): give a settings file that is there") from None
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}): name a settings file that is there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected TOML, got something else ({error})") from None
+    source = f"file {path}"
     for section, values in data.items():
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: {section}: expected a section of settings, got {type(values).__name__}")
+            raise ConfigError(
+                f"{section}: expected a section, [{section}] with its settings under it, "
+                f"got {type(values).__name__} ({source})"
+            )
         for name, value in values.items():
-            yield _known(f"{section}.{name}", f"file {path}"), Given(value, f"file {path}", is_text=False)
+            key = f"{section}.{name}"
+            _check_known(key, source)
+            yield key, Given(value, source, is_text=False)
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
     """LIM_SECTION__FIELD; names without the double underscore belong to others."""
     for name, value in environ.items():
         if name.startswith(PREFIX) and "__" in name:
-            section, _, field = name.removeprefix(PREFIX).lower().partition("__")
-            yield _known(f"{section}.{field}", f"environment {name}"), Given(value, f"environment {name}", is_text=True)
+            key = name.removeprefix(PREFIX).lower().replace("__", ".", 1)
+            _check_known(key, f"environment {name}", as_variable=True)
+            yield key, Given(value, f"environment {name}", is_text=True)
 
 
 def _from_command_line(overrides: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
     for key, value in overrides.items():
-        yield _known(key, "command line"), Given(value, "command line", is_text=True)
+        _check_known(key, "command line")
+        yield key, Given(value, "command line", is_text=True)
 
 
-def _known(key: str, source: str) -> str:
-    everything = [
-        f"{section.name}.{field.name}"
-        for section in fields(Settings)
-        for field in fields(cast(Any, type(section.default)))
-    ]
+def variable(key: str) -> str:
+    """The environment variable of a setting: LIM_SECTION__FIELD."""
+    return PREFIX + key.replace(".", "__").upper()
+
+
+def _check_known(key: str, source: str, *, as_variable: bool = False) -> None:
+    everything = known()
     if key in everything:
-        return key
-    near = difflib.get_close_matches(key, everything, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; `lim settings` lists all"
-    raise ConfigError(f"{key}: expected the name of a setting, got an unknown one ({source}){hint}")
+        return
+    # the section may be the wrong part: a field of that name elsewhere is nearer than another field of the section
+    same_name = [one for one in everything if one.partition(".")[2] == key.rpartition(".")[2]]
+    near = difflib.get_close_matches(key, everything, n=1) or same_name[:1]
+    hint = f"did you mean {variable(near[0]) if as_variable else near[0]}?" if near else "`lim settings` lists all"
+    raise ConfigError(f"{key}: expected the name of a setting, got an unknown one ({source}); {hint}")
 
 
-def _typed(key: str, hint: Any, given: Given, *, secret: bool) -> Any:
-    value = given.value
-    if get_origin(hint) is Literal:
-        if value in get_args(hint):
-            return value
-        expected = "one of " + ", ".join(get_args(hint))
-    elif given.is_text:
-        try:
-            return _parsed(hint, value)
-        except ValueError:
-            expected = hint.__name__
-    else:
-        if type(value) is hint or (hint is float and type(value) is int):
-            return hint(value)
-        expected = hint.__name__
-    shown = "a secret of another type" if secret else repr(value)
-    raise ConfigError(f"{key}: expected {expected}, got {shown} ({given.source})")
+def _value(key: str, setting: Known, given: Given) -> Any:
+    try:
+        return read(setting.kind, given.value, is_text=given.is_text)
+    except ValueError:
+        got = "a secret that is none" if setting.is_secret else without_password(repr(given.value))
+        raise ConfigError(f"{key}: expected {described(setting.kind)}, got {got} ({given.source})") from None
 
 
-def _parsed(hint: Any, text: str) -> Any:
-    if hint is bool:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if text.lower() not in words:
-            raise ValueError(text)
-        return words[text.lower()]
-    return hint(text.replace("_", "") if hint is int else text)
+def _check_order(loaded: Loaded) -> None:
+    for less, more in ORDERED:
+        values = []
+        for key in (less, more):
+            section, _, name = key.partition(".")
+            values.append(getattr(getattr(loaded.settings, section), name))
+        if values[0] > values[1]:
+            raise ConfigError(
+                f"{less}: expected at most {more}, which is {values[1]} ({loaded.sources[more]}), "
+                f"got {values[0]} ({loaded.sources[less]})"
+            )

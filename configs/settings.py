@@ -6,27 +6,51 @@ Sections are frozen; only entry points load them, everything else is handed the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-SECRET: dict[str, Any] = {"secret": True}
-"""Metadata of a field whose value is never shown."""
+from configs.hiding import SECRET, visible
+from configs.kinds import (
+    Confidence,
+    Count,
+    CountOrAuto,
+    HttpUrl,
+    Number,
+    Port,
+    Rate,
+    RedisUrl,
+    Scheduler,
+    Seconds,
+    Seed,
+    Share,
+    Word,
+)  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redis:
+class Section:
+    """Shows itself without secrets, so that none gets into a log or a traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in visible(self).items())
+        return f"{type(self).__name__}({values})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Redis(Section):
     """The Redis-protocol server between clients and matchers."""
 
-    url: str = "redis://127.0.0.1:6379/0"
+    url: RedisUrl = "redis://127.0.0.1:6379/0"
     """redis:// or rediss:// address with the database number; a password in it is never shown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Storage(Section):
     """The bucket."""
 
     bucket: str = "lim-bucket"
     """A folder, file:///…, s3://bucket/prefix or memory://name."""
-    endpoint_url: str = ""
+    endpoint_url: HttpUrl = ""
     """Address of an S3-compatible server; empty = the cloud's own."""
     region: str = "us-east-1"
     """Region of the bucket."""
@@ -38,41 +62,41 @@ class Storage:
     """`probe`: try at start whether the store honours conditional writes, and refuse one that does not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cache:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Cache(Section):
     """The local cache of a matcher."""
 
     folder: str = ""
     """Where indexes are kept; empty = $XDG_CACHE_HOME/lim."""
-    quota_bytes: int = 20 << 30
+    quota_bytes: Count = 20 << 30
     """Bytes the cache may take; the least recently used indexes go first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dask:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Dask(Section):
     """Where a build's tasks run."""
 
-    scheduler: str = ""
+    scheduler: Scheduler = ""
     """tcp://… of a scheduler; empty = workers of the command's own; `serial` = in the command's process."""
-    workers: int = 0
+    workers: CountOrAuto = 0
     """Workers to start when there is no scheduler; 0 = one per core."""
     memory_limit: str = "auto"
     """Memory of each such worker, as Dask writes it: auto, 4GiB, 0.5."""
-    connect_timeout_s: float = 30.0
+    connect_timeout_s: Seconds = 30.0
     """Seconds to wait for the scheduler and its first worker."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Build(Section):
     """How an index is built."""
 
-    partition_rows: int = 25_000
+    partition_rows: Count = 25_000
     """Rows of one task."""
-    sample_rows: int = 65_536
+    sample_rows: Count = 65_536
     """Rows of the uniform sample that models are trained on."""
-    threads_per_task: int = 1
+    threads_per_task: Count = 1
     """Native threads of one task; sums depend on it, so it is part of a build's identity."""
-    seed: int = 1
+    seed: Seed = 1
     """Seed of sampling and training."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where training, encoding and exact search run."""
@@ -81,7 +105,7 @@ class Build:
     rerank: Literal["int8", "float16"] = "float16"
     """Stored form of the vectors that re-rank candidates, mapped from a file.  int8 halves the file, but its rounding
     of similarities (about 0.0005) moves some mates across the threshold, which counts as loss."""
-    memory_limit_bytes: int = 0
+    memory_limit_bytes: CountOrAuto = 0
     """Bytes that the loaded index may take; 0 = no limit."""
     descriptor_version: str = ""
     """Name of the model that made the descriptors; empty = what the source says."""
@@ -89,26 +113,26 @@ class Build:
     """Publish an index that misses its target; recorded in the manifest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Quality(Section):
     """What an index must reach."""
 
-    added_fnir: float = 0.001
+    added_fnir: Rate = 0.001
     """Most added FNIR: share of mated probes that exact search accepts and the index loses."""
-    fpir: float = 0.003
+    fpir: Rate = 0.003
     """FPIR at which the threshold is set."""
-    k: int = 10
+    k: Count = 10
     """Candidates among which the mate must be."""
-    mated_probes: int = 10_000
+    mated_probes: Count = 10_000
     """Mated probes in each half, choosing and gating."""
-    non_mates: int = 5_000
+    non_mates: Count = 5_000
     """Non-mated probes in each half."""
-    confidence: float = 0.95
+    confidence: Confidence = 0.95
     """One-sided confidence of the bound that is compared with the target."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Source(Section):
     """How files of descriptors are read."""
 
     id_column: str = "id"
@@ -117,86 +141,86 @@ class Source:
     """Column of vectors."""
     person_column: str = "person"
     """Column that names the person of a row, if there is one."""
-    scale: float = 0.0
+    scale: Number = 0.0
     """uint8 values mean (value - zero) * scale; 0 = only float vectors are accepted."""
-    zero: float = 0.0
+    zero: Number = 0.0
     """See scale."""
-    max_reject_share: float = 0.05
+    max_reject_share: Share = 0.05
     """A build stops when a larger share of the rows is rejected."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Images(Section):
     """How photos become descriptors."""
 
     models: str = ""
     """Folder with detect.onnx and embed*.onnx, or the two paths with a comma between."""
-    min_score: float = 0.8
+    min_score: Share = 0.8
     """Least confidence of the detector."""
     on_several: Literal["reject", "largest"] = "reject"
     """What a photo with several faces is worth."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matcher:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Matcher(Section):
     """The service that answers."""
 
-    consumer_group: str = "lim_matcher"
+    consumer_group: Word = "lim_matcher"
     """Consumer group on the original's streams (LIM_MATCHER_CONSUMER)."""
-    batch: int = 256
+    batch: Count = 256
     """Most requests of one read."""
-    block_ms: int = 50
+    block_ms: Count = 50
     """Longest blocking read of an idle matcher, milliseconds."""
-    default_ttl_ms: int = 5_000
+    default_ttl_ms: Count = 5_000
     """Life of a request that names none."""
-    max_ttl_ms: int = 60_000
+    max_ttl_ms: Count = 60_000
     """Longest life; larger ones are cut to it."""
-    max_limit: int = 1_000
+    max_limit: Count = 1_000
     """Most candidates a request may ask for."""
-    poll_s: float = 2.0
+    poll_s: Seconds = 2.0
     """Seconds between looks at the bucket."""
-    announce_ttl_s: float = 2.0
+    announce_ttl_s: Seconds = 2.0
     """Life of an announcement; work of a matcher whose announcement lapsed is taken over."""
-    announce_every_s: float = 0.5
+    announce_every_s: Seconds = 0.5
     """Seconds between announcements."""
-    memory_limit_bytes: int = 0
+    memory_limit_bytes: CountOrAuto = 0
     """Bytes that loaded indexes may take; 0 = 80 % of the host's memory."""
-    search_threads: int = 0
+    search_threads: CountOrAuto = 0
     """Threads that search; 0 = one per core."""
-    max_deliveries: int = 5
+    max_deliveries: Count = 5
     """Deliveries after which a request goes to the dead letters."""
-    shutdown_s: float = 10.0
+    shutdown_s: Seconds = 10.0
     """Longest orderly shutdown."""
     labels: str = ""
     """Labels to serve, with commas between; empty = all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Client(Section):
     """The client."""
 
-    timeout_ms: int = 5_000
+    timeout_ms: Count = 5_000
     """Life of a request."""
-    in_flight: int = 512
+    in_flight: Count = 512
     """Most requests on their way at once."""
-    refresh_s: float = 1.0
+    refresh_s: Seconds = 1.0
     """Seconds between looks at who serves what."""
-    max_backlog: int = 10_000
+    max_backlog: Count = 10_000
     """Requests waiting for a label from which a request fails at once as busy."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Http:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Http(Section):
     """HTTP for health and metrics."""
 
-    host: str = "127.0.0.1"
+    host: Word = "127.0.0.1"
     """Address to listen on."""
-    matcher_port: int = 5200
+    matcher_port: Port = 5200
     """Port of a matcher; 0 = a free one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Log(Section):
     """Logs on standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from configs.discovery import is_running, up_file
 from configs.errors import LimError
-from configs.load import find_file, up_file
 from manager.embedded.stack import Stack, running
 
 
@@ -24,7 +24,7 @@ from manager.embedded.stack import Stack, running
 def up(folder: Path | None, s3: bool, workers: int) -> None:
     """Run the embedded stack until Ctrl-C; other `lim` commands find it by themselves."""
     file = up_file()
-    if find_file({**os.environ, "LIM_SETTINGS": ""}) == file:
+    if is_running(file):
         raise LimError(f"a stack is running already (its settings are in {file}): use it, or stop it first")
     home = folder or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share", "lim")
     stop = threading.Event()

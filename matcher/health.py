@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from configs.commands import HIDDEN, without_password
+from configs.hiding import visible
 from matcher.metrics import registry_of
 
 if TYPE_CHECKING:
@@ -54,16 +55,8 @@ def application(service: Service) -> Starlette:
 
     async def config(_: Request) -> Response:
         """The effective settings, secrets hidden."""
-        from dataclasses import fields
-
-        shown = {
-            section.name: {
-                field.name: _visible(getattr(getattr(service.settings, section.name), field.name), field.metadata)
-                for field in fields(getattr(service.settings, section.name))
-            }
-            for section in fields(service.settings)
-        }
-        return JSONResponse(shown)
+        settings = service.settings
+        return JSONResponse({section.name: visible(getattr(settings, section.name)) for section in fields(settings)})
 
     async def prometheus(_: Request) -> Response:
         """Metrics as text."""
@@ -77,9 +70,3 @@ def application(service: Service) -> Starlette:
         Route("/metrics", prometheus),
     ]
     return Starlette(routes=routes)
-
-
-def _visible(value: object, metadata: object) -> object:
-    if isinstance(metadata, dict | type(type.__dict__)) and "secret" in metadata:
-        return HIDDEN if value else ""
-    return without_password(value) if isinstance(value, str) else value
