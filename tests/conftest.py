@@ -1,9 +1,10 @@
-"""Fixtures: real servers, started once a session; real descriptors."""
+"""Fixtures: real servers, started once a session; real descriptors; nothing left behind."""
 
 from __future__ import annotations
 
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,20 +13,38 @@ import pytest
 import redis
 
 from manager.embedded.seaweed import S3, start_seaweed
-from manager.embedded.valkey import start_valkey
+from manager.embedded.valkey import Valkey, start_valkey
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules, `waiting` for one
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Every child of the session has ended when it ends."""
+    yield
+    allowed = ("resource_tracker", "forkserver")  # of multiprocessing: they end with their parent
+    children = psutil.Process().children(recursive=True)
+    psutil.wait_procs([child for child in children if not any(word in _command(child) for word in allowed)], timeout=5)
+    left = [_command(child) for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not [command for command in left if not any(word in command for word in allowed)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[:200]
+    except psutil.Error:  # it ended meanwhile
+        return ""
+
+
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server for the session."""
+    """A server for the session; tests ask for `redis_url`, the same server emptied."""
     folder = tmp_path_factory.mktemp("valkey")
-    child, url = start_valkey(folder / "data", folder / "log")
-    yield url
-    child.stop()
+    server = start_valkey(folder / "data", folder / "log")
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture
@@ -34,6 +53,14 @@ def redis_url(valkey_url: str) -> str:
     with redis.Redis.from_url(valkey_url) as client:
         client.flushall()
     return valkey_url
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[Valkey]:
+    """A server of this test's own, to kill() and restart(): same port, and its append-only file brings the data back."""
+    server = start_valkey(tmp_path / "redis", tmp_path / "redis.log")
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -45,12 +72,18 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     yield server
-    server.child.stop()
+    server.stop()
     for name, value in before.items():
         if value is None:
             os.environ.pop(name)
         else:
             os.environ[name] = value
+
+
+@pytest.fixture
+def s3_url(s3_server: S3) -> str:
+    """s3://bucket/prefix on the session's server, with a prefix of this test's own."""
+    return f"{s3_server.url}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="session")
@@ -62,13 +95,3 @@ def shared_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return SHARED
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_process_left() -> Iterator[None]:
-    """Every child of the session has ended when it ends."""
-    yield
-    left = [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
-    names = [" ".join(child.cmdline())[:120] for child in left]
-    allowed = ("resource_tracker", "multiprocessing.spawn", "forkserver")
-    assert not [name for name in names if name and not any(word in name for word in allowed)], names

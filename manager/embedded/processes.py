@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,20 +26,27 @@ class StackError(LimError):
 
 @dataclass(slots=True)
 class Child:
-    """A process in a group of its own, with its output in a file."""
+    """A process in a group of its own, so that a Ctrl-C in the terminal reaches only its parent, which stops in order.
+
+    Start it from the main thread: the kernel counts the thread that started it as the parent.
+    """
 
     name: str
     command: Sequence[str]
     log: Path
     environ: dict[str, str] = field(default_factory=dict, repr=False)
+    """Variables over those of this process."""
+    without: tuple[str, ...] = ()
+    """Prefixes of variables of this process that the child does not get."""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Child:
-        """Start it; SIGKILL reaches it when this process dies, even by SIGKILL itself."""
+        """Start it, or start it again; SIGKILL reaches it when this process dies, even by SIGKILL itself."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(self.without)}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                list(self.command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **self.environ},
+                list(self.command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=kept | self.environ,
                 start_new_session=True, preexec_fn=dying_with_us(),  # noqa: PLW1509 - one prctl, which takes no lock
             )  # fmt: skip
         return self
@@ -50,18 +58,27 @@ class Child:
             raise StackError(f"{self.name}: was not started")
         return self.process.pid
 
+    def check(self) -> None:
+        """Raises StackError with the log's end when it has ended."""
+        if self.process is not None and (code := self.process.poll()) is not None:
+            raise StackError(
+                f"{self.name}: expected a running process, it ended with {code}; its last words:\n{self.tail()}"
+            )
+
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float = 30.0) -> Child:
-        """Wait until `ready` says so; raises StackError with the log's end when it dies or takes too long."""
+        """Wait until `ready` says so; stops it and raises StackError with the log's end when it dies or takes too long."""
         until = time.monotonic() + timeout_s
-        while not ready():
-            if self.process is not None and self.process.poll() is not None:
-                raise StackError(
-                    f"{self.name}: ended with {self.process.returncode} instead of starting:\n{self.tail()}"
-                )
-            if time.monotonic() > until:
-                self.stop()
-                raise StackError(f"{self.name}: expected to be ready within {timeout_s:.0f} s, was not:\n{self.tail()}")
-            time.sleep(0.02)
+        try:
+            while not ready():
+                self.check()
+                if time.monotonic() > until:
+                    raise StackError(  # noqa: TRY301 - the clean-up below is for Ctrl-C as well
+                        f"{self.name}: expected to be ready within {timeout_s:.0f} s, was not; its last words:\n{self.tail()}"
+                    )
+                time.sleep(0.02)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def tail(self) -> str:
@@ -76,24 +93,27 @@ class Child:
             self.process.wait()
 
     def stop(self, timeout_s: float = 12.0) -> int | None:
-        """SIGTERM, then SIGKILL to what is left of the group; returns the exit code."""
+        """SIGTERM, then SIGKILL to what is left of the group, at once when interrupted; returns the exit code."""
         if self.process is None:
             return None
-        with suppress(ProcessLookupError):
+        try:
             self.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout_s)
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout_s)
+        finally:
+            self.kill()
+        return self.process.returncode
 
 
 def dying_with_us() -> Callable[[], None]:
     """What a child calls before it becomes its command: SIGKILL reaches it when this process dies."""
-    parent, libc = os.getpid(), ctypes.CDLL(None)
+    parent = os.getpid()
+    # resolved here: between fork and exec nothing may look up or allocate
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def before_exec() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # the parent died before the call
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -112,10 +132,3 @@ def free_port(*, also_plus: int = 0) -> int:
                 with suppress(OSError):
                     other.bind(("127.0.0.1", port + also_plus))
                     return port
-
-
-def answers(port: int) -> bool:
-    """Whether something accepts connections on a loopback port."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5):
-        return True
-    return False

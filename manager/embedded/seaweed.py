@@ -31,6 +31,10 @@ class S3:
         """The bucket as a storage URL."""
         return f"s3://{self.bucket}"
 
+    def stop(self) -> None:
+        """An orderly end, data written."""
+        self.child.stop()
+
 
 def start_seaweed(folder: Path, log: Path, bucket: str = "lim", keys: tuple[str, str] | None = None) -> S3:
     """Start a server that keeps its data in `folder`, with `keys` or new ones; returns once it answers.

