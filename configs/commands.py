@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import version as installed
@@ -43,8 +44,7 @@ def settings(context: Context, as_json: bool, docs: bool) -> None:
             table.add_section()
         section = key.partition(".")[0] + "."
         table.add_row(key, Text(repr(value)), Text(source, style="" if source == "default" else "bold"))
-    console = Console()
-    console.print(table, width=None if console.is_terminal else WIDE)
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 @click.command()

@@ -48,5 +48,5 @@ def explain(command: str, error: ImportError, package: str) -> NotInstalled | No
     problem = "is not installed" if is_missing else f"cannot be loaded ({error})"
     other = " (on a GPU machine 'lim[gpu]')" if library == "faiss" else ""
     return NotInstalled(
-        f"lim {command}: {library} {problem}; install the extra {extra}: pip install 'lim[{extra}]'{other}"
+        f"lim {command}: {error.name} {problem}; install the extra {extra}: pip install 'lim[{extra}]'{other}"
     )

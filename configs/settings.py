@@ -144,7 +144,7 @@ class Source(Section):
     scale: Number = 0.0
     """uint8 values mean (value - zero) * scale; 0 = only float vectors are accepted."""
     zero: Number = 0.0
-    """See scale."""
+    """The uint8 value that means 0; see scale."""
     max_reject_share: Share = 0.05
     """A build stops when a larger share of the rows is rejected."""
 
