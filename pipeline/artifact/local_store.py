@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from pipeline.artifact.errors import ArtifactChanged, ArtifactExists, ArtifactMissing, StoreUnavailable
@@ -40,8 +41,8 @@ class LocalStore(Store):
 
     def size(self, key: str) -> int:
         """See `Store.size`."""
-        with _translated(key):
-            return self._path(key).stat().st_size
+        with _translated(key), self._path(key).open("rb") as file:
+            return os.fstat(file.fileno()).st_size
 
     def write(self, key: str, data: Data) -> File:
         """See `Store.write`."""
@@ -75,14 +76,20 @@ class LocalStore(Store):
             if found != etag:
                 raise ArtifactChanged(f"{key}: expected version {etag or 'none'}, found {found or 'none'}")
             new = _etag(part.stat())
-            part.replace(path)
+            if etag is not None:
+                part.replace(path)
+                return new
+            try:
+                os.link(part, path)  # `create` takes no lock, and may have won since
+            except FileExistsError:
+                raise ArtifactChanged(f"{key}: expected no version, found one") from None
             return new
 
     def entries(self, prefix: str = "") -> dict[str, Entry]:
         """See `Store.entries`.  Walks from the deepest folder that `prefix` names."""
         start = self._root / prefix.rpartition("/")[0]
         found = {}
-        for folder, folders, names in os.walk(start):
+        for folder, folders, names in os.walk(start, onerror=_not_read):
             folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
             for name in names:
                 path = Path(folder, name)
@@ -113,28 +120,39 @@ class LocalStore(Store):
         part = self._path(target).with_name(f"{HIDDEN}{uuid.uuid4().hex}")
         with _translated(source):
             part.parent.mkdir(parents=True, exist_ok=True)
-            os.link(self._path(source), part)
-            part.replace(self._path(target))
-            part.unlink(missing_ok=True)  # rename of two names of one file does nothing
+            try:
+                os.link(self._path(source), part)
+                part.replace(self._path(target))
+            finally:
+                part.unlink(missing_ok=True)  # rename of two names of one file does nothing
 
     def _path(self, key: str) -> Path:
         return self._root / key
 
     @contextmanager
     def _temporary(self, key: str, chunks: Iterable[Data]) -> Iterator[tuple[Path, File]]:
-        path = self._path(key)
-        part = path.with_name(f"{HIDDEN}{uuid.uuid4().hex}")
+        part = self._path(key).with_name(f"{HIDDEN}{uuid.uuid4().hex}")
         digest, nbytes = hashlib.sha256(), 0
+        out = self._opened(key, part)
         try:
+            with out:
+                for chunk in chunks:  # an error of the stream is its own, not one of this bucket
+                    digest.update(chunk)
+                    with _translated(key):
+                        nbytes += _written(out, chunk)
             with _translated(key):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with part.open("wb") as out:
-                    for chunk in chunks:
-                        digest.update(chunk)
-                        nbytes += out.write(chunk)
                 yield part, File(key, nbytes, digest.hexdigest())
         finally:
             part.unlink(missing_ok=True)
+
+    def _opened(self, key: str, part: Path) -> FileIO:
+        with _translated(key):
+            while True:
+                part.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    return part.open("xb", buffering=0)
+                except FileNotFoundError:
+                    continue  # a delete took the folder away, which was empty
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -143,15 +161,30 @@ class LocalStore(Store):
             yield
 
 
+def _written(out: FileIO, chunk: Data) -> int:
+    view = memoryview(chunk).cast("B")
+    nbytes = len(view)
+    while view:
+        view = view[out.write(view) :]
+    return nbytes
+
+
 def _etag(state: os.stat_result) -> str:
     return f"{state.st_size:x}-{state.st_mtime_ns:x}-{state.st_ino:x}"
+
+
+def _not_read(error: OSError) -> None:
+    """A folder that is gone is empty; one that cannot be read is not."""
+    if not isinstance(error, FileNotFoundError):
+        with _translated("listing"):
+            raise error
 
 
 @contextmanager
 def _translated(key: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise ArtifactMissing(f"{key}: nothing lies there") from None
     except OSError as error:
         raise StoreUnavailable(

@@ -43,8 +43,13 @@ class S3Store(Store):
         """See `Store.read_range`."""
         if nbytes == 0:
             return b""
-        with self._translated(key):
-            return self._fs.cat_file(self._path(key), start=start, end=start + nbytes)  # type: ignore[no-any-return]
+        try:
+            with self._translated(key):
+                return self._fs.cat_file(self._path(key), start=start, end=start + nbytes)  # type: ignore[no-any-return]
+        except StoreUnavailable as error:
+            if _code(error.__cause__) == "InvalidRange":
+                return b""  # it begins at the end or behind it
+            raise
 
     def size(self, key: str) -> int:
         """See `Store.size`."""
@@ -62,15 +67,19 @@ class S3Store(Store):
         digest, nbytes = hashlib.sha256(), 0
         with self._translated(key):
             out = self._fs.open(self._path(key), "wb", autocommit=False, block_size=CHUNK)
-            try:
-                for chunk in chunks:
-                    digest.update(chunk)
+        try:
+            for chunk in chunks:  # an error of the stream is its own, not one of this bucket
+                digest.update(chunk)
+                with self._translated(key):
                     nbytes += out.write(chunk)
+            with self._translated(key):
                 out.close()
                 out.commit()
-            except BaseException:
+        except BaseException:
+            out.closed = True  # its finaliser would go on writing
+            with self._translated(key):
                 out.discard()
-                raise
+            raise
         if nbytes == 0:  # a multipart upload needs a part
             self._put(key, b"")
         return File(key, nbytes, digest.hexdigest())
@@ -117,12 +126,17 @@ class S3Store(Store):
         for start in range(0, len(keys), 1000):
             objects = [{"Key": self._prefix + key} for key in keys[start : start + 1000]]
             with self._translated(keys[start]):
-                self._fs.call_s3("delete_objects", Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+                wanted = {"Objects": objects, "Quiet": True}
+                done = self._fs.call_s3("delete_objects", Bucket=self._bucket, Delete=wanted)
+            for refused in done.get("Errors", ()):  # the answer as a whole is 200 all the same
+                raise StoreUnavailable(
+                    f"{self.url}: {refused['Key']} was not deleted: {refused.get('Code')}: {refused.get('Message')}"
+                )
 
     def copy(self, source: str, target: str) -> None:
         """See `Store.copy`.  Done by the server, in parts where it is large."""
         with self._translated(source):
-            self._fs.copy(self._path(source), self._path(target))
+            self._fs.cp_file(self._path(source), self._path(target))  # `copy` takes [ and * for patterns
 
     def _path(self, key: str) -> str:
         return f"{self._bucket}/{self._prefix}{key}"
@@ -149,8 +163,7 @@ class S3Store(Store):
     def _translation(self, key: str, error: Exception) -> ArtifactError:
         """s3fs turns a refused condition into FileExistsError or a bare OSError, whose cause names it."""
         cause = error.__cause__ or error
-        response: dict[str, Any] = getattr(cause, "response", None) or {}
-        code = str(response.get("Error", {}).get("Code", ""))
+        code = _code(error)
         if isinstance(error, FileExistsError) or code in CONFLICTS:
             return ArtifactChanged(f"{key}: another version lies in {self.url}")
         if code == "NoSuchBucket":
@@ -164,6 +177,12 @@ class S3Store(Store):
         )
 
 
+def _code(error: BaseException | None) -> str:
+    """The server's own code, which s3fs leaves in the cause."""
+    response: dict[str, Any] = getattr(getattr(error, "__cause__", None) or error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
 @functools.cache
 def _file_system(endpoint_url: str, region: str) -> Any:
     """One file system per server and process: it keeps the connections.  Its listings cache never expires, so it is off."""
@@ -172,7 +191,7 @@ def _file_system(endpoint_url: str, region: str) -> Any:
     client: dict[str, Any] = {"region_name": region}
     if endpoint_url:
         client["endpoint_url"] = endpoint_url
-    config = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 4, "mode": "standard"}}
+    config = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 3, "mode": "standard"}}
     return s3fs.S3FileSystem(
         client_kwargs=client, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True
     )
