@@ -1,4 +1,4 @@
-"""Settings from defaults, a file, the environment and the command line, each over the one before."""
+"""Loads the settings: defaults, a file, the environment, the command line, each over the one before."""
 
 from __future__ import annotations
 
