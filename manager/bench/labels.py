@@ -26,13 +26,14 @@ from pipeline.search.assembly import RowCoder
 ROWS = 100
 
 
-def publish_lists(store: Store, names: list[str], dim: int, version: str) -> None:
-    """An exact index of 100 made-up rows under each name."""
+def publish_lists(store: Store, names: list[str], dim: int, version: str) -> dict[str, str]:
+    """An exact index of 100 made-up rows under each name; returns the index id of each."""
+    found = {}
     generator = Generator("isotropic", 1, dim)
     coder = RowCoder("float16", dim, np.empty(0, np.float32))
     for number, name in enumerate(names):
         rows = np.ascontiguousarray(generator.chunk(number, ROWS)[0], np.float16)
-        index_id = str(uuid.uuid4())
+        index_id = found[name] = str(uuid.uuid4())
         home = index_prefix(name, index_id)
         data = {
             "index.dat": coder.header(ROWS) + rows.tobytes(),
@@ -45,6 +46,7 @@ def publish_lists(store: Store, names: list[str], dim: int, version: str) -> Non
         memory = Memory(anonymous=ROWS * dim * 4, mapped=8 * ROWS)
         shards = (Shard(rows=ROWS, files=tuple(files), memory=memory),)
         publish(store, _manifest((name, index_id, version, dim), shards))
+    return found
 
 
 def _manifest(about: tuple[str, str, str, int], shards: tuple[Shard, ...]) -> Manifest:

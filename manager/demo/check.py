@@ -1,26 +1,18 @@
-"""Compares streamed answers with exact search, and times the same index without Redis."""
+"""Compares streamed answers with exact search over the source."""
 
 from __future__ import annotations
 
-import os
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.settings import Storage
-from manager.demo.plan import LABEL
-from manager.embedded.stack import Stack
-from pipeline.artifact import Cache, open_store, read_head, read_manifest
+from manager.demo.steps import LIMIT
 from pipeline.device.cpu import Cpu
-from pipeline.device.threads import set_threads
-from pipeline.search.index import Index
-from pipeline.search.opening import open_index
 
-BATCH = 256
+TIE = 1e-5
+"""Rows whose similarities differ by less are equally good answers: sums of floats in another order differ as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,52 +21,63 @@ class Checked:
 
     probes: int
     recall_at_10: float
-    """Share of the ten nearest rows of exact search that were answered, rows of equal similarity counting as one."""
+    """Share of the ten nearest rows of exact search that were answered, an equally near row counting as one."""
+    same_first: float
+    """Share of probes whose first answer is as near as the nearest row."""
     largest_error: float
-    """Largest difference of an answered similarity to the exact one of the same row's rank."""
+    """Largest difference of an answered similarity from that of the same row in exact search, over the rows in both."""
 
 
-def open_published(stack: Stack, folder: Path) -> Index:
-    """The published index, opened as the matcher opens it."""
-    store = open_store(stack.bucket, Storage(endpoint_url=stack.endpoint_url))
-    head, _ = read_head(store, LABEL)
-    manifest = read_manifest(store, LABEL, head.index_id)
-    return open_index(Cache(folder, 1 << 40).fetch(store, manifest), manifest)
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """The source's rows: what exact search is made of, without any file of the index."""
+
+    rows: NDArray[np.float16]
+    """(n, dim), unit norm."""
+    names: list[str]
 
 
-def compare(
-    answers: Path, probes: NDArray[np.float32], rows: NDArray[np.float16], ids: list[str], count: int
-) -> Checked:
-    """The first `count` streamed answers beside exact search over the source rows (n, dim) with their ids."""
+def compare(answers: Path, probes: NDArray[np.float32], gallery: Gallery, count: int, *, own: bool) -> Checked:
+    """The first `count` streamed answers beside exact search.
+
+    `probes` (p, dim) were streamed in turn.  With `own` they are the gallery's first rows, and a row is
+    no answer to itself.
+    """
     with np.load(answers) as arrays:
         asked, found, similarities = (arrays[name][:count] for name in ("probe", "ids", "similarities"))
-    queries = probes[asked % len(probes)]
-    queries = np.ascontiguousarray(queries / np.linalg.norm(queries, axis=1, keepdims=True), np.float32)
-    depth = min(10, similarities.shape[1], len(rows))
-    exact, numbers = Cpu().knn(queries, rows.astype(np.float32), depth)
-    names = np.array(ids, dtype=str)[numbers]
-    same = (names[:, :, None] == found[:, None, :depth]).any(axis=2)
-    # another row of the same similarity is as good an answer
-    tied = exact <= similarities[:, depth - 1 : depth] + 1e-6
-    hits = (same | tied) & (exact >= -1)
+    asked = asked % len(probes)
+    queries = probes[asked] / np.linalg.norm(probes[asked], axis=1, keepdims=True)
+    names = np.array(gallery.names, dtype=str)
+    depth = min(LIMIT + own, len(names))
+    exact, numbers = Cpu().knn(np.ascontiguousarray(queries, np.float32), gallery.rows.astype(np.float32), depth)
+    nearest = names[numbers]
+    exact = np.clip(exact, 0.0, 1.0)  # as similarities are answered
+    if own:
+        nearest, exact = _without(nearest, exact, names[asked])
+        found, similarities = _without(found, similarities, names[asked])
+    return _compared(nearest, exact, found, similarities)
+
+
+def _without(
+    names: NDArray[np.str_], similarities: NDArray[np.float32], own: NDArray[np.str_]
+) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
+    """Each row's candidates without its own name, or without the last where that is not among them."""
+    order = np.argsort(names == own[:, None], axis=1, kind="stable")[:, :-1]
+    return np.take_along_axis(names, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+
+
+def _compared(
+    nearest: NDArray[np.str_], exact: NDArray[np.float32], found: NDArray[np.str_], similarities: NDArray[np.float32]
+) -> Checked:
+    depth = exact.shape[1]
+    if not depth:
+        return Checked(len(exact), 1.0, 1.0, 0.0)
+    both = nearest[:, :, None] == found[:, None, :]
+    tied = exact <= similarities[:, depth - 1 : depth] + TIE
+    errors = np.abs(exact[:, :, None] - similarities[:, None, :])[both]
     return Checked(
-        len(asked), float(hits.mean()), float(np.abs(similarities[:, :1] - np.clip(exact[:, :1], 0, 1)).max())
+        len(exact),
+        float((both.any(axis=2) | tied).mean()),
+        float((similarities[:, 0] >= exact[:, 0] - TIE).mean()),
+        float(errors.max(initial=0.0)),
     )
-
-
-def direct_per_s(index: Index, probes: NDArray[np.float32], seconds: float = 2.0) -> float:
-    """Requests a second when the loaded index is called in batches of 256 on all cores, with nothing around it."""
-    threads = os.cpu_count() or 1
-    tile = BATCH // threads
-
-    def batch(start: int) -> None:
-        index.search(np.ascontiguousarray(probes[start : start + tile]), 10)
-
-    starts = list(range(0, max(len(probes) - tile, 1), tile))
-    with ThreadPoolExecutor(threads, initializer=set_threads, initargs=(1,)) as pool:
-        list(pool.map(batch, starts[: 4 * threads]))
-        began, done = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            list(pool.map(batch, starts[: 8 * threads]))
-            done += min(8 * threads, len(starts)) * min(tile, len(probes))
-        return done / (time.perf_counter() - began)

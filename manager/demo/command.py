@@ -3,105 +3,106 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import signal
+import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
-from configs.errors import ConfigError
-from configs.settings import Source, Storage
+from configs.cli import Context
 from manager.demo import steps
-from manager.demo.check import compare, direct_per_s, open_published
+from manager.demo.check import Gallery, compare
+from manager.demo.direct import direct_per_s, published
 from manager.demo.plan import Wishes
 from manager.demo.tables import figures, table
 from manager.demo.usage import usage
+from manager.embedded.interrupting import stop_in_order
 from manager.embedded.stack import Stack, running
 from pipeline.artifact import open_store
-from pipeline.sources.opening import open_source
 
-console = Console(stderr=True)
+COUNT = click.IntRange(min=1)
 
 
 @click.command()
-@click.option("--rows", default=200_000, show_default=True, type=click.IntRange(1), help="Descriptors to generate.")
-@click.option("--probes", default=20_000, show_default=True, type=click.IntRange(1), help="Probes sent through Redis.")
-@click.option("--check", "checked", default=2_000, show_default=True, help="Answers compared with exact search.")
+@click.option("--rows", default=200_000, show_default=True, type=click.IntRange(2), help="Descriptors to generate.")
+@click.option("--probes", default=20_000, show_default=True, type=COUNT, help="Probes sent through Redis.")
+@click.option(
+    "--check", "checked", default=2_000, show_default=True, type=COUNT, help="Answers compared with exact search."
+)
 @click.option("--source", default="", help="Your own vectors instead: a file, folder or glob.")
-@click.option("--images", default="", help="Your own photos instead; needs --models.")
+@click.option("--images", default="", help="Your own photos instead, a folder or tar; needs --models.")
 @click.option("--models", default="", help="Folder with detect.onnx and embed*.onnx.")
 @click.option("--s3", is_flag=True, help="A real S3 server instead of a folder as bucket.")
-@click.option("--workers", default=0, help="Dask workers; 0 = one per core.")
+@click.option("--workers", default=0, type=click.IntRange(0), help="Dask workers; 0 = one per core.")
 @click.option("--recipe", default="auto", type=click.Choice(["auto", "exact", "scan", "cells"]), help="The recipe.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("lim-demo"),
     show_default=True,
-    help="Folder for the report, which stays.",
+    help="Folder that stays: report, logs.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
-def demo(json_file: Path | None, **options: Any) -> None:
+@click.pass_obj
+def demo(context: Context, /, json_file: Path | None, **options: Any) -> None:
     """Build an index and answer probes from it, with real servers, in a folder that is removed afterwards."""
-    wishes = Wishes(**options)
-    if wishes.images and not wishes.models:
-        raise ConfigError(
-            "--images: expected --models as well, got none: give the folder with detect.onnx and embed*.onnx"
-        )
-    signal.signal(signal.SIGTERM, _interrupted)
-    with tempfile.TemporaryDirectory(prefix="lim-demo-") as folder:
+    wishes = Wishes(**options, settings=context.settings)
+    wishes.check()
+    stop_in_order()
+    began, console = time.monotonic(), Console(stderr=True, soft_wrap=True)
+    with tempfile.TemporaryDirectory(prefix="lim-demo-", ignore_cleanup_errors=True) as folder:
         console.print("starting a Redis-protocol server, a bucket, Dask workers and a matcher")
-        with running(Path(folder), s3=wishes.s3, workers=wishes.workers) as stack:
-            console.print(f"Dask dashboard, while it lasts: {stack.dashboard}")
-            found = _run(stack, wishes)
+        with (
+            running(Path(folder), context.loaded, s3=wishes.s3, workers=wishes.workers) as stack,
+            _logs_kept(stack, wishes),
+        ):
+            console.print(f"Dask dashboard while the demo runs: {stack.dashboard}")
+            found, shown = _run(stack, wishes)
+            dashboard = stack.dashboard
     if json_file is not None:
         part = json_file.with_name(f".{json_file.name}.part")
-        part.write_text(json.dumps(found, indent=1))
+        part.write_text(json.dumps(found, indent=1) + "\n")
         part.replace(json_file)
+    Console(width=None if sys.stdout.isatty() else 110).print(shown)
+    Console(soft_wrap=True).print(
+        f"report: {wishes.out / 'report.html'}\nDask dashboard while it ran: {dashboard}; `lim up` keeps one running\n"
+        f"the demo took {time.monotonic() - began:.0f} s; everything it started has ended"
+    )
 
 
-def _run(stack: Stack, wishes: Wishes) -> dict[str, Any]:
-    if wishes.source or wishes.images:
-        source, probes = steps.given(stack, wishes)
-        measure = None
-    else:
-        source, measure, probes = steps.generate(stack, wishes)
-    built = steps.build(stack, wishes, source, measure)
+def _run(stack: Stack, wishes: Wishes) -> tuple[dict[str, Any], Any]:
+    os.environ.update({name: value for name, value in stack.environ.items() if name.startswith("AWS_")})
+    faces = steps.faces(stack, wishes)
+    built = steps.build(stack, wishes, faces)
+    _keep_report(stack, built["report"], wishes)
     steps.wait_served(stack, built["index_id"])
-    vectors = steps.vectors(probes)
     before = usage(stack)
-    streamed, answers = steps.stream(stack, probes, wishes.probes)
+    streamed, answers = steps.stream(stack, faces, wishes.probes)
     spent = usage(stack).since(before)
-    index = open_published(stack, stack.folder / "direct")
-    direct = direct_per_s(index, vectors)
-    index.close()
-    checked = compare(answers, vectors, *_gallery(source, wishes), wishes.checked)
+    vectors = steps.vectors(faces.stream)
+    with published(stack, stack.folder / "direct") as index:
+        direct = direct_per_s(index, vectors)
+    gallery = Gallery(*steps.gallery(faces.source, wishes))
+    checked = compare(answers, vectors, gallery, wishes.checked, own=faces.own)
     found = figures(built, streamed, spent, direct, checked)
-    report = _keep_report(stack, built, wishes)
-    Console().print(table(found, built, streamed, checked))
-    Console().print(f"report: {report}", soft_wrap=True)
-    return found
+    return found, table(found, built, streamed, checked)
 
 
-def _gallery(source: str, wishes: Wishes) -> tuple[NDArray[np.float16], list[str]]:
-    """The source's rows with their ids: what exact search is made of, without any file of the index."""
-    opened = open_source(source, Source(), steps.image_settings(wishes), Storage())
-    parts = [opened.read(part) for part in opened.partitions(25_000)]
-    return np.concatenate([part.descriptors for part in parts]), [str(name) for part in parts for name in part.ids]
+def _keep_report(stack: Stack, key: str, wishes: Wishes) -> None:
+    open_store(stack.storage.bucket, stack.storage).download(key, wishes.out.absolute() / "report.html")
 
 
-def _keep_report(stack: Stack, built: dict[str, Any], wishes: Wishes) -> Path:
-    wishes.out.mkdir(parents=True, exist_ok=True)
-    path = wishes.out / "report.html"
-    open_store(stack.bucket, Storage(endpoint_url=stack.endpoint_url)).download(built["report"], path.absolute())
-    shutil.copytree(stack.folder / "logs", wishes.out / "logs", dirs_exist_ok=True)
-    return path
-
-
-def _interrupted(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+@contextmanager
+def _logs_kept(stack: Stack, wishes: Wishes) -> Iterator[None]:
+    """Copy the logs out of the folder that is removed, above all when something failed."""
+    try:
+        yield
+    finally:
+        shutil.copytree(stack.logs, wishes.out / "logs", dirs_exist_ok=True)

@@ -1,13 +1,11 @@
-"""The steps of the demo, each a public command in a process of its own."""
+"""The steps of the demo."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
-import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +13,48 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from configs.settings import Images, Source, Storage
+from manager.demo.commands import command
 from manager.demo.plan import LABEL, Wishes
-from manager.embedded.processes import StackError, dying_with_us
-from manager.embedded.stack import Stack, lim
+from manager.embedded.processes import StackError
+from manager.embedded.stack import Stack
 from pipeline.sources.opening import open_source
 
+LIMIT = 10
+"""Candidates of a probe."""
 
-def command(stack: Stack, *arguments: str) -> dict[str, Any]:
-    """Run a `lim` command to its end, its progress visible; returns the figures that it writes with --json.
-
-    Raises StackError when it fails; what it said stands on the terminal already.
-    """
-    figures = stack.folder / f"{arguments[0]}.json"
-    figures.unlink(missing_ok=True)
-    process = subprocess.Popen(
-        lim(*arguments, "--json", str(figures)), env={**os.environ, **stack.environ()}, stdin=subprocess.DEVNULL,
-        preexec_fn=dying_with_us(),  # noqa: PLW1509 - a single prctl
-    )  # fmt: skip
-    try:
-        code = process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    if code:
-        raise StackError(
-            f"lim {arguments[0]}: ended with {code}; its message is above, logs are in {stack.folder / 'logs'}"
-        )
-    return json.loads(figures.read_text())  # type: ignore[no-any-return]
+SERVED_WITHIN_S = 120.0
 
 
-def generate(stack: Stack, wishes: Wishes) -> tuple[str, Path, Path]:
-    """Made-up people and other photos of them: the source, probes to measure with, probes to stream."""
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """What is indexed, and what is asked."""
+
+    source: str
+    measure: Path | None
+    """Labelled photos of the same people to measure with; None = the build makes pseudo-mates."""
+    stream: Path
+    """Probes to send through Redis."""
+    own: bool
+    """Whether those probes are the first rows of the source themselves."""
+
+
+def faces(stack: Stack, wishes: Wishes) -> Faces:
+    """Made-up people with other photos of them, or the person's own with their first rows as probes."""
+    if wishes.given:
+        path = stack.folder / "stream.npy"
+        np.save(path, gallery(wishes.given, wishes, most=wishes.probes)[0].astype(np.float32))
+        return Faces(wishes.given, None, path, own=True)
     source, probes = stack.folder / "gallery.parquet", stack.folder / "probes.parquet"
     count = min(2 * wishes.probes, wishes.rows)
     command(
         stack, "generate", "--rows", str(wishes.rows), "--regime", "mixture", "--seed", "1", "--out", str(source),
         "--probes", str(count), "--probes-out", str(probes),
     )  # fmt: skip
-    halves = _split(probes, stack.folder)
-    return str(source), halves[0], halves[1]
+    return Faces(str(source), *_halves(probes, stack.folder), own=False)
 
 
-def _split(probes: Path, folder: Path) -> tuple[Path, Path]:
+def _halves(probes: Path, folder: Path) -> tuple[Path, Path]:
+    """Measuring and streaming use different people: a demo that streams what it was tuned on would flatter itself."""
     table = pq.read_table(probes)
     paths = folder / "measure.parquet", folder / "stream.parquet"
     cut = table.num_rows // 2
@@ -67,46 +63,47 @@ def _split(probes: Path, folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def given(stack: Stack, wishes: Wishes) -> tuple[str, Path]:
-    """A source of the person's own, and its first rows as probes to stream."""
-    url = wishes.images or wishes.source
-    path = stack.folder / "stream.npy"
-    np.save(path, rows_of(url, wishes, most=wishes.probes).astype(np.float32))
-    return url, path
-
-
-def rows_of(url: str, wishes: Wishes, most: int) -> NDArray[np.float16]:
-    """The first rows (n, dim) of a source, as a build reads them."""
-    source = open_source(url, Source(), image_settings(wishes), Storage())
-    rows = []
-    for part in source.partitions(25_000):
-        rows.append(source.read(part).descriptors)
-        if sum(map(len, rows)) >= most:
+def gallery(source: str, wishes: Wishes, most: int | None = None) -> tuple[NDArray[np.float16], list[str]]:
+    """The rows of a source (n, dim) as a build reads them, with their ids; at most the first `most`."""
+    settings = wishes.settings
+    images = replace(settings.images, **_photos(wishes))
+    opened = open_source(source, settings.source, images, settings.storage)
+    rows: list[NDArray[np.float16]] = []
+    names: list[str] = []
+    for part in opened.partitions(25_000):
+        read = opened.read(part)
+        rows.append(read.descriptors)
+        names += [str(name) for name in read.ids]
+        if most is not None and len(names) >= most:
             break
-    return np.concatenate(rows)[:most]
+    if not names:
+        raise StackError(f"{source}: expected descriptors, got none that can be used")
+    return np.concatenate(rows)[:most], names[:most]
 
 
-def image_settings(wishes: Wishes) -> Images:
-    """Photos of a demo may have people in the background: the largest face counts."""
-    return Images(models=wishes.models, on_several="largest")
+def build(stack: Stack, wishes: Wishes, found: Faces) -> dict[str, Any]:
+    """Index the faces on the stack's Dask workers."""
+    arguments = [found.source, "--label", LABEL, "--recipe", wishes.recipe]
+    if found.measure is not None:
+        arguments += ["--probes", str(found.measure)]
+    settings = tuple(f"images.{name}={value}" for name, value in _photos(wishes).items())
+    return command(stack, "build", *arguments, settings=settings)
 
 
-def build(stack: Stack, wishes: Wishes, source: str, probes: Path | None) -> dict[str, Any]:
-    """Index the source on the stack's Dask workers."""
-    arguments = ["build", source, "--label", LABEL, "--recipe", wishes.recipe]
-    if probes is not None:
-        arguments += ["--probes", str(probes)]
-    if wishes.images:
-        os.environ |= {"LIM_IMAGES__MODELS": str(Path(wishes.models).absolute()), "LIM_IMAGES__ON_SEVERAL": "largest"}
-    return command(stack, *arguments)
+def _photos(wishes: Wishes) -> dict[str, Any]:
+    """Photos that somebody has at hand may show people in the background: the largest face counts."""
+    return {"models": str(Path(wishes.models).absolute()), "on_several": "largest"} if wishes.images else {}
 
 
-def stream(stack: Stack, probes: Path, count: int) -> tuple[dict[str, Any], Path]:
-    """Send probes through Redis; returns the figures and the answers."""
+def stream(stack: Stack, found: Faces, count: int) -> tuple[dict[str, Any], Path]:
+    """Send probes through Redis; returns the figures and the answers, with room for the probe's own row."""
     answers = stack.folder / "answers.npz"
     figures = command(
-        stack, "load", "--label", LABEL, "--probes", str(probes), "--requests", str(count), "--answers", str(answers)
+        stack, "load", "--label", LABEL, "--probes", str(found.stream), "--requests", str(count),
+        "--limit", str(LIMIT + found.own), "--answers", str(answers),
     )  # fmt: skip
+    if not figures["answered"]:
+        raise StackError(f"lim load: expected answers, got only errors: {figures['errors']}")
     return figures, answers
 
 
@@ -129,11 +126,16 @@ def wait_labels(stack: Stack, count: int) -> None:
 
 
 def _wait(stack: Stack, seen: Callable[[list[dict[str, Any]]], bool], what: str) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + SERVED_WITHIN_S
     while True:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stack.matcher_port}/indexes", timeout=30) as reply:
-            if seen(json.load(reply)["indexes"]):
-                return
+        stack.check()
+        said = json.loads(stack.page("/indexes"))
+        if seen(said["indexes"]):
+            return
         if time.monotonic() > until:
-            raise StackError(f"matcher: expected to serve {what} within 120 s:\n{stack.children['matcher'].tail()}")
+            refused = "; ".join(one["detail"] for one in said["not_loaded"][:3])
+            raise StackError(
+                f"matcher: expected to serve {what} within {SERVED_WITHIN_S:.0f} s, does not ({refused or 'no reason given'}):\n"
+                f"{stack.children['matcher'].tail()}"
+            )
         time.sleep(0.05)

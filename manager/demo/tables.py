@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
@@ -36,42 +37,44 @@ def figures(
 
 
 def table(found: dict[str, Any], built: dict[str, Any], streamed: dict[str, Any], checked: Checked) -> Table:
-    """One table."""
+    """One table for people."""
     shown = Table(title="lim demo", show_header=False, title_justify="left")
-    search, quality = found["search"], built["quality"]
-    shown.add_row(
-        "index", f"{found['rows']:,} descriptors of {found['dim']}, recipe {found['recipe']}, {built['point']}"
-    )
-    for name, stage in built["stages"].items():
-        shown.add_row(
-            f"  {name}",
-            f"{stage['seconds']:8.2f} s" + (f"  {stage['rows_per_s']:12,.0f} rows/s" if stage["rows"] else ""),
-        )
-    shown.add_row("built in", f"{built['seconds']:.1f} s, {built['rows_per_s']:,.0f} rows/s, measuring included")
-    shown.add_row("bytes per vector in memory", f"{found['memory']['bytes_per_vector']:.0f}")
-    shown.add_section()
-    shown.add_row(
-        "probes through Redis",
-        f"{search['probes_per_s']:,.0f}/s, {streamed['answered']:,} answered, {sum(streamed['errors'].values())} errors",
-    )
-    shown.add_row("latency, 512 in flight", f"p50 {search['p50_ms']:.1f} ms, p99 {search['p99_ms']:.1f} ms")
-    shown.add_row(
-        "the index called directly",
-        f"{search['direct_per_s']:,.0f}/s; Redis, client and matcher add {search['overhead_us']:.0f} µs of CPU",
-    )
-    shown.add_section()
-    shown.add_row(
-        "recall@10", f"{checked.recall_at_10:.4f} of exact search, {checked.probes:,} streamed probes checked"
-    )
-    shown.add_row("rank-1 miss", f"{quality['rank1_miss']:.4f}")
-    shown.add_row(
-        f"exact search misses at FPIR {quality['fpir']}",
-        f"{quality['exact_fnir']:.4f} (threshold {quality['threshold']:.3f})",
-    )
-    shown.add_row(
-        "the index adds",
-        f"{quality['added_fnir']:.5f} ({quality['lost']} of {quality['probes']:,} mates lost; "
-        f"bound {quality['added_fnir_bound']:.5f}, target {quality['target']})",
-    )
-    shown.add_row("mated probes", quality["probes_from"])
+    for section in (_built(built), _streamed(found["search"], streamed), _measured(built["quality"], checked)):
+        for name, value in section:
+            shown.add_row(name, value)
+        shown.add_section()
     return shown
+
+
+def _built(built: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    rows, memory, point = built["rows"], built["memory"], built["point"]
+    how = f", re-ranking the best {point['rerank']}" if point["rerank"] else ""
+    cells = f", {point['nprobe']} cells probed" if built["recipe"] == "cells" else ""
+    yield "index", f"{rows:,} descriptors of {built['dim']} numbers; recipe {built['recipe']}{cells}{how}"
+    if built["rejects"]:
+        yield "rejected rows", f"{built['rejects']:,}"
+    for name, stage in built["stages"].items():
+        yield f"  {name}", f"{stage['seconds']:7.2f} s  {rows / max(stage['seconds'], 1e-9):12,.0f} rows/s"
+    yield "built in", f"{built['seconds']:7.2f} s  {built['rows_per_s']:12,.0f} rows/s, measuring included"
+    yield (
+        "bytes per vector",
+        f"{memory['bytes_per_vector']:.0f} in memory, {memory['mapped'] / rows:,.0f} in mapped files",
+    )
+
+
+def _streamed(search: dict[str, Any], streamed: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    errors = ", ".join(f"{count:,} × error {code}" for code, count in streamed["errors"].items()) or "no errors"
+    yield "probes through Redis", f"{search['probes_per_s']:,.0f}/s; {streamed['answered']:,} answered, {errors}"
+    yield "latency with 512 in flight", f"p50 {search['p50_ms']:.1f} ms, p99 {search['p99_ms']:.1f} ms"
+    yield "the index called directly", f"{search['direct_per_s']:,.0f}/s"
+    yield "CPU outside the search", f"{search['overhead_us']:.0f} µs a probe in Redis, client and matcher together"
+
+
+def _measured(quality: dict[str, Any], checked: Checked) -> Iterator[tuple[str, str]]:
+    yield "recall@10", f"{checked.recall_at_10:.4f} of exact search, over {checked.probes:,} streamed probes"
+    yield "rank-1 miss", f"{quality['rank1_miss']:.4f} of {quality['probes']:,} mated probes"
+    miss = f"{quality['exact_fnir']:.4f} of them at threshold {quality['threshold']:.3f}"
+    yield f"exact search misses at FPIR {quality['fpir']}", miss
+    added = f"{quality['added_fnir']:.5f}: {quality['lost']} lost; 95 % bound {quality['added_fnir_bound']:.5f}"
+    yield "the index adds", f"{added}, target {quality['target']}"
+    yield "mated probes", quality["probes_from"]

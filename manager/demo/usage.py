@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
 from dataclasses import dataclass
 
 import psutil
@@ -27,7 +26,6 @@ class Usage:
 def usage(stack: Stack) -> Usage:
     """Now."""
     spent = {name: sum(psutil.Process(stack.children[name].pid).cpu_times()[:2]) for name in ("valkey", "matcher")}
-    with urllib.request.urlopen(f"http://127.0.0.1:{stack.matcher_port}/metrics", timeout=10) as reply:
-        lines = reply.read().decode().splitlines()
+    lines = stack.page("/metrics").splitlines()
     search = next(float(line.split()[1]) for line in lines if line.startswith("lim_search_cpu_seconds_total "))
     return Usage(spent["valkey"], spent["matcher"], search)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -9,15 +10,18 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from manager.embedded.processes import Child, free_port
+from configs.load import Loaded
+from configs.settings import Storage
+from manager.embedded.processes import Child, StackError, free_port
 from manager.embedded.seaweed import start_seaweed
+from manager.embedded.settings_file import OURS, settings_text, write_private
 from manager.embedded.valkey import start_valkey
 
-OURS = ("LIM_REDIS__", "LIM_STORAGE__", "LIM_DASK__SCHEDULER", "LIM_HTTP__", "LIM_CACHE__FOLDER", "LIM_SETTINGS")
-"""Variables that would lead a child of the stack elsewhere."""
+READY_S = 60.0
+"""Python processes on a busy laptop may take their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,43 +30,36 @@ class Stack:
 
     folder: Path
     redis_url: str
-    bucket: str
-    endpoint_url: str
-    keys: tuple[str, str] | None
+    storage: Storage
+    """The bucket, without keys: they are in `environ`."""
     scheduler: str
     dashboard: str
     matcher_port: int
+    settings: Path
+    """A settings file that leads to all of it."""
+    environ: dict[str, str] = field(repr=False)
+    """What a `lim` command needs in its environment to use this stack."""
     children: Mapping[str, Child]
 
     @property
-    def cache(self) -> Path:
-        """The matcher's cache."""
-        return self.folder / "cache"
+    def logs(self) -> Path:
+        """Folder of the children's logs."""
+        return self.folder / "logs"
 
-    def environ(self) -> dict[str, str]:
-        """What makes a `lim` command use this stack."""
-        found = {
-            "LIM_REDIS__URL": self.redis_url, "LIM_STORAGE__BUCKET": self.bucket, "LIM_STORAGE__ENDPOINT_URL": self.endpoint_url,
-            "LIM_DASK__SCHEDULER": self.scheduler, "LIM_CACHE__FOLDER": str(self.cache), "LIM_HTTP__MATCHER_PORT": str(self.matcher_port),
-        }  # fmt: skip
-        if self.keys:
-            found |= {"AWS_ACCESS_KEY_ID": self.keys[0], "AWS_SECRET_ACCESS_KEY": self.keys[1]}
-        return found
+    @property
+    def matcher_url(self) -> str:
+        """The matcher's HTTP address."""
+        return f"http://127.0.0.1:{self.matcher_port}"
 
-    def settings_file(self) -> str:
-        """The same as TOML, for commands in other terminals."""
-        lines = [
-            f"# pid {os.getpid()}", "# written by `lim up`, removed when it ends",
-            "[redis]", f"url = {json.dumps(self.redis_url)}",
-            "[storage]", f"bucket = {json.dumps(self.bucket)}", f"endpoint_url = {json.dumps(self.endpoint_url)}",
-        ]  # fmt: skip
-        if self.keys:
-            lines += [f"access_key = {json.dumps(self.keys[0])}", f"secret_key = {json.dumps(self.keys[1])}"]
-        lines += [
-            "[dask]", f"scheduler = {json.dumps(self.scheduler)}", "[http]", f"matcher_port = {self.matcher_port}",
-            "[cache]", f"folder = {json.dumps(str(self.cache))}",
-        ]  # fmt: skip
-        return "\n".join(lines) + "\n"
+    def page(self, path: str) -> str:
+        """A page of the matcher."""
+        with urllib.request.urlopen(f"{self.matcher_url}{path}", timeout=30) as reply:  # noqa: S310 - our own process
+            return str(reply.read().decode())
+
+    def check(self) -> None:
+        """Raises StackError when one of the processes has ended: half a stack is none."""
+        for child in self.children.values():
+            child.check()
 
 
 def lim(*arguments: str) -> list[str]:
@@ -71,39 +68,41 @@ def lim(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def running(folder: Path, *, s3: bool = False, workers: int = 0) -> Iterator[Stack]:
-    """The stack, with its data in `folder`; everything has stopped when the block ends."""
-    for name in [name for name in os.environ if name.startswith(OURS)]:
-        del os.environ[name]
-    logs = folder / "logs"
-    children: dict[str, Child] = {}
-    with ExitStack() as stack:
-        children["valkey"], redis_url = start_valkey(folder / "redis", logs / "valkey.log")
-        stack.callback(children["valkey"].stop)
-        bucket, endpoint, keys = str(folder / "bucket"), "", None
+def running(folder: Path, loaded: Loaded, *, s3: bool = False, workers: int = 0) -> Iterator[Stack]:
+    """The stack, with its data in `folder`; everything has stopped, matcher first, when the block ends.
+
+    Settings in force beyond addresses are taken over.  Raises StackError when a process does not start,
+    or when another stack runs in this folder.
+    """
+    folder = folder.absolute()
+    logs, children = folder / "logs", {}
+    with _alone(folder), ExitStack() as stack:
+        redis = start_valkey(folder / "redis", logs / "valkey.log")
+        stack.callback(redis.stop)
+        children["valkey"], storage, keys = redis.child, Storage(bucket=str(folder / "bucket")), {}
         if s3:
             server = start_seaweed(folder / "s3", logs / "s3.log", keys=_kept_keys(folder))
-            children["s3"] = server.child
-            stack.callback(server.child.stop)
-            bucket, endpoint, keys = server.url, server.endpoint, (server.access_key, server.secret_key)
+            stack.callback(server.stop)
+            children["s3"], storage = server.child, Storage(bucket=server.url, endpoint_url=server.endpoint)
+            keys = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
         else:
-            Path(bucket).mkdir(parents=True, exist_ok=True)
-        children["cluster"], addresses = _cluster(folder, logs, workers)
-        stack.callback(children["cluster"].stop)
-        found = Stack(
-            folder, redis_url, bucket, endpoint, keys, addresses["scheduler"], addresses["dashboard"], free_port(), children
-        )  # fmt: skip
-        # a worker reads the source and the bucket with the same keys
-        os.environ.update({name: value for name, value in found.environ().items() if name.startswith("AWS_")})
-        children["matcher"] = start_matcher(found, logs / "matcher.log")
-        stack.callback(children["matcher"].stop)
-        yield found
-
-
-def start_matcher(stack: Stack, log: Path) -> Child:
-    """A matcher of the stack, once it is ready."""
-    child = Child("matcher", lim("matcher", "--port", str(stack.matcher_port)), log, stack.environ()).start()
-    return child.wait_ready(lambda: healthy(stack.matcher_port), 60.0)
+            Path(storage.bucket).mkdir(exist_ok=True)
+        file, port = folder / "settings.toml", free_port()
+        places = _places(folder, redis.url, storage, keys) | {"http.matcher_port": port}
+        write_private(file, settings_text(loaded, places))
+        environ = keys | {"LIM_SETTINGS": str(file)}
+        # both take seconds to start, so they start side by side; stopped in reverse order
+        dask = folder / "dask.json"
+        dask.unlink(missing_ok=True)
+        cluster = lim("cluster", "--workers", str(workers), "--address-file", str(dask))
+        for name, command in (("dask", cluster), ("matcher", lim("matcher"))):
+            children[name] = Child(name, command, logs / f"{name}.log", environ, without=(OURS,)).start()
+            stack.callback(children[name].stop)
+        children["dask"].wait_ready(dask.exists, READY_S)
+        children["matcher"].wait_ready(lambda: healthy(port), READY_S)
+        found = json.loads(dask.read_text())
+        write_private(file, settings_text(loaded, places | {"dask.scheduler": found["scheduler"]}))
+        yield Stack(folder, redis.url, storage, found["scheduler"], found["dashboard"], port, file, environ, children)
 
 
 def healthy(port: int) -> bool:
@@ -113,21 +112,40 @@ def healthy(port: int) -> bool:
     return False
 
 
-def _cluster(folder: Path, logs: Path, workers: int) -> tuple[Child, dict[str, str]]:
-    file = folder / "dask.json"
-    file.unlink(missing_ok=True)
-    child = Child(
-        "dask", lim("cluster", "--workers", str(workers), "--address-file", str(file)), logs / "dask.log"
-    ).start()
-    child.wait_ready(file.exists, 60.0)
-    return child, json.loads(file.read_text())
+def _places(folder: Path, redis_url: str, storage: Storage, keys: Mapping[str, str]) -> dict[str, str | int]:
+    """Without an S3 server of the stack's own, endpoint and keys in force stay: a source may need them."""
+    found: dict[str, str | int] = {
+        "redis.url": redis_url, "storage.bucket": storage.bucket, "cache.folder": str(folder / "cache"), "http.host": "127.0.0.1",
+    }  # fmt: skip
+    if keys:
+        found |= {"storage.endpoint_url": storage.endpoint_url, "storage.region": storage.region}
+        found["storage.access_key"], found["storage.secret_key"] = keys.values()
+    return found
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two stacks in one folder would destroy each other's data; the kernel drops the lock with its holder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise StackError(
+                f"{folder}: a stack (process {lock.read() or 'unknown'}) runs in it already: use that one, stop it, "
+                "or give another folder"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def _kept_keys(folder: Path) -> tuple[str, str]:
     """The S3 server of a folder must always be started with keys, so they are kept beside its data."""
     file = folder / "s3.keys"
     if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(f"{secrets.token_hex(8)} {secrets.token_hex(16)}")
+        write_private(file, f"{secrets.token_hex(8)} {secrets.token_hex(16)}")
     access, secret = file.read_text().split()
     return access, secret

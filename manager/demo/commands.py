@@ -1,0 +1,72 @@
+"""Runs public `lim` commands against a stack, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manager.embedded.processes import StackError, dying_with_us
+from manager.embedded.settings_file import OURS
+from manager.embedded.stack import Stack, lim
+
+LOOK_S = 0.5
+"""Seconds between looks at whether the servers live while a command runs."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A `lim` command on its way; its progress is on this terminal, its figures come in a file."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    figures: Path
+
+    def finish(self, stack: Stack) -> dict[str, Any]:
+        """Wait for its end; returns what it wrote with --json.
+
+        Raises StackError when it fails, or when one of the stack's servers dies meanwhile.
+        """
+        try:
+            while self.process.poll() is None:
+                stack.check()
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(LOOK_S)
+        finally:
+            self.stop()
+        if self.process.returncode:
+            raise StackError(f"lim {self.name}: ended with {self.process.returncode}; why is said above")
+        return json.loads(self.figures.read_text())  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        """End it if it still runs: politely, then for good."""
+        try:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(5.0)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+def begin(stack: Stack, name: str, *arguments: str, settings: tuple[str, ...] = ()) -> Running:
+    """Start a command; `settings` are section.field=value.  Its tables go to a log, its errors and progress to stderr."""
+    figures = stack.folder / f"{name}.json"
+    figures.unlink(missing_ok=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    with (stack.logs / f"{name}.log").open("ab") as out:
+        process = subprocess.Popen(
+            lim(*overrides, name, *arguments, "--json", str(figures)), env=kept | stack.environ, stdin=subprocess.DEVNULL,
+            stdout=out, preexec_fn=dying_with_us(),  # noqa: PLW1509 - one prctl, which takes no lock
+        )  # fmt: skip
+    return Running(name, process, figures)
+
+
+def command(stack: Stack, name: str, *arguments: str, settings: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Run a command to its end; see `begin` and `Running.finish`."""
+    return begin(stack, name, *arguments, settings=settings).finish(stack)
