@@ -69,10 +69,15 @@ class Request:
     def threshold(self) -> float:
         """The least similarity of a candidate; -inf when none is asked for.  Raises BadRequest."""
         text = self.fields.get(b"threshold")
+        if not text:
+            return -np.inf
         try:
-            return float(text) if text else -np.inf
+            least = float(text)
         except ValueError:
-            raise BadRequest(f"threshold: expected a number, got {text[:40]!r}") from None  # type: ignore[index]
+            least = np.nan
+        if np.isnan(least):
+            raise BadRequest(f"threshold: expected a number, got {text[:40]!r}")
+        return least
 
 
 def parse(stream: str, entry: bytes, flat: Sequence[bytes]) -> Request:
@@ -82,6 +87,10 @@ def parse(stream: str, entry: bytes, flat: Sequence[bytes]) -> Request:
     rid = fields.get(b"rid")
     if not rid:
         raise NotOfTheProtocol("expected a field rid, got none")
+    try:
+        rid.decode()
+    except UnicodeDecodeError:
+        raise NotOfTheProtocol(f"rid: expected UTF-8, got {rid[:40]!r}") from None
     to = fields.get(b"response_stream", b"")
     if to and not to.startswith(ANSWER_STREAMS.encode()):
         raise NotOfTheProtocol(f"response_stream: expected a name that begins with {ANSWER_STREAMS}, got {to[:40]!r}")
