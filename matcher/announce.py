@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgpack
 from redis.asyncio import Redis
 
 from matcher import keys
-from matcher.residency import Residency
+from matcher.residency import Held, Residency
 from pipeline.artifact import FORMAT
 
 MOVE = """
@@ -35,8 +36,12 @@ class Announcer:
         self._renewed = -1e9
         self._offset_ms = 0.0
         self.started = time.time()
+        self._state: list[tuple[str, bool]] | None = None
+        self._packed = b""
         self.alive: set[str] = set()
         """Ids of the matchers whose announcement stands, this one included."""
+        self.gone: set[str] = set()
+        """Ids of those that lapsed and whose work has not been taken over yet."""
         self._move = redis.register_script(MOVE)
 
     def stands(self) -> bool:
@@ -47,26 +52,34 @@ class Announcer:
         """Redis' clock, milliseconds."""
         return time.monotonic() * 1000 + self._offset_ms
 
-    async def renew(self) -> set[str]:
-        """Announce; returns the matchers that lapsed since the last time."""
+    async def renew(self) -> None:
+        """Announce; notes who lapsed since the last time."""
         began = time.monotonic()
         seconds, micros = await self._redis.time()
         self._offset_ms = seconds * 1000 + micros / 1000 - (began + time.monotonic()) / 2 * 1000
         ttl_ms = int(self._ttl_s * 1000)
         pipe = self._redis.pipeline(transaction=False)
-        pipe.set(keys.announcement(self.id), msgpack.packb(self._body()), px=ttl_ms)
+        pipe.set(keys.announcement(self.id), self._body(), px=ttl_ms)
         pipe.zadd(keys.MATCHERS, {self.id: self.now_ms() + ttl_ms})
         pipe.zrangebyscore(keys.MATCHERS, self.now_ms(), "+inf")
         pipe.zremrangebyscore(keys.MATCHERS, "-inf", self.now_ms() - 3_600_000)
         _, _, alive, _ = await pipe.execute()
         self._renewed = began
         now = {name.decode() for name in alive}
-        lapsed, self.alive = self.alive - now, now
-        return lapsed
+        self.gone = (self.gone | self.alive) - now
+        self.alive = now
 
-    def _body(self) -> dict[str, Any]:
+    def _body(self) -> bytes:
+        """The packed announcement, made anew only when what is held has changed: a thousand labels take a while."""
+        everything = (*self._residency.current.values(), *self._residency.retired.values())
+        state = [(held.index_id, held.retired_at is None) for held in everything]
+        if state != self._state:
+            self._state, self._packed = state, msgpack.packb(self._held(everything))
+        return self._packed
+
+    def _held(self, everything: Iterable[Held]) -> dict[str, Any]:
         indexes = []
-        for held in (*self._residency.current.values(), *self._residency.retired.values()):
+        for held in everything:
             manifest = held.index.manifest
             indexes.append({
                 **held.served, "rows": held.index.rows, "dim": held.index.dim, "descriptor_version": manifest.descriptor.version,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from matcher import keys
 from matcher.consumer import Bad
@@ -26,6 +27,10 @@ ANSWERS_EXPIRE_S = 600
 DEAD_KEPT = 10_000
 
 
+class Lapsed(Exception):
+    """Answers were held back, because our announcement lapsed and others may do our work."""
+
+
 class Answerer:
     """Packs and sends.  `may_answer` says whether our announcement stands: without it others do our work."""
 
@@ -37,13 +42,15 @@ class Answerer:
         self.errors: dict[int, int] = defaultdict(int)
 
     async def send(self, held: Held | None, outcomes: list[Outcome]) -> None:
-        """Answer and acknowledge.  Answers of our own protocol for one channel travel as one message."""
+        """Answer and acknowledge.  Answers of our own protocol for one channel travel as one message.
+
+        Raises Lapsed when we may not answer; then the requests stay pending.
+        """
         packed = [(request, self._packed(held, request, result)) for request, result in outcomes]
         if not packed:
             return
         if not self._may_answer():
-            logger.warning("%d answers held back: the announcement lapsed, so another matcher takes over.", len(packed))
-            return
+            raise Lapsed(f"{len(packed)} answers held back: the announcement lapsed")
         channels: dict[bytes, list[bytes]] = defaultdict(list)
         entries: dict[str, list[bytes]] = defaultdict(list)
         pipe = self._redis.pipeline(transaction=False)
@@ -61,7 +68,7 @@ class Answerer:
         for stream, ids in entries.items():
             if group := self._groups.get(stream):
                 pipe.xack(stream, group, *ids)
-        await pipe.execute()
+        _inspect(await pipe.execute(raise_on_error=False))
         self.answered += len(packed)
 
     def _packed(self, held: Held | None, request: Request, result: list[tuple[str | int, float]] | MatchError) -> bytes:
@@ -83,3 +90,12 @@ class Answerer:
                 pipe.xack(stream, group, entry)
             logger.warning("%s %s: moved to the dead letters: %s.", stream, entry.decode(), why or reason)
         await pipe.execute()
+
+
+def _inspect(replies: list[Any]) -> None:
+    """An answer stream that is no stream is its client's own loss; any other refusal is raised."""
+    for reply in replies:
+        if isinstance(reply, ResponseError):
+            if not str(reply).startswith("WRONGTYPE"):
+                raise reply
+            logger.warning("A response_stream names a key of another type, so its answer is lost: %s.", reply)

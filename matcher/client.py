@@ -11,17 +11,19 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from msgpack import UnpackException
+from numpy.typing import ArrayLike
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from configs.settings import Client
 from matcher import keys
 from matcher.directory import Directory
-from matcher.errors import BadDescriptor, BadRequest, MatchError, NoIndex, Stale, TimedOut
+from matcher.errors import BadDescriptor, BadRequest, MatchError, Stale, TimedOut
 from matcher.flight import Flight
 from matcher.merge import Answer, Sighting, across
 from matcher.messages import unpacked
-from matcher.transport import LOST, Sender
+from matcher.transport import LOST, Sender, unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +56,13 @@ class MatchClient:
 
     async def __aenter__(self) -> MatchClient:
         pubsub = self._redis.pubsub()
-        await pubsub.subscribe(keys.answer_channel(self.id))
-        await self.directory.refresh(self._redis, self._used)
+        try:
+            await pubsub.subscribe(keys.answer_channel(self.id))
+            await self.directory.refresh(self._redis, self._used)
+        except (*LOST, RedisError) as error:
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+            await self._redis.aclose()
+            raise unreachable(self._url, error) from error
         loops = (self._listen(pubsub), self._tick(), self._refresh())
         self._tasks = [asyncio.create_task(loop) for loop in loops]
         return self
@@ -117,8 +124,12 @@ class MatchClient:
                         raise
                     future.add_done_callback(lambda _: self._slots.release())
                     await waiting.put(future)
-            finally:
+            except asyncio.CancelledError:
+                raise  # nobody listens any more
+            except BaseException:
                 await waiting.put(None)
+                raise
+            await waiting.put(None)
 
         feeder = asyncio.create_task(feed())
         try:
@@ -137,7 +148,8 @@ class MatchClient:
         if not 1 <= limit <= MOST:
             raise BadRequest(f"limit: expected 1 or more, got {limit}")
         vector = np.ascontiguousarray(descriptor, np.float32)
-        _check(vector, served.dim)
+        if vector.shape != (served.dim,):
+            raise BadDescriptor(f"expected a descriptor of {served.dim} numbers, got shape {vector.shape}")
         loop = asyncio.get_running_loop()
         life = timeout_s or self._settings.timeout_ms / 1000
         rid = f"{self.id}-{next(self._counter)}"
@@ -159,22 +171,32 @@ class MatchClient:
     async def _served(self, label: str) -> Any:
         if label not in self._used:
             self._used.add(label)
-            await self.directory.refresh(self._redis, self._used)
+            try:
+                await self.directory.meet(self._redis, self._used, label)
+            except LOST as error:
+                self._used.discard(label)
+                raise unreachable(self._url, error) from error
         return self.directory.find(label, self._settings.max_backlog)
 
     async def _listen(self, pubsub: Any) -> None:
         while True:
             try:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5.0)
-            except LOST as error:
+            except (*LOST, RedisError) as error:
                 logger.warning("Redis went away (%s); requests in flight are sent again.", error)
                 await asyncio.sleep(0.1)
                 for flight in self._flights.values():
                     flight.repeat_at = 0.0  # answers published meanwhile are lost
                 continue
             if message is not None:
-                for answer in unpacked(message["data"]):
-                    self._landed(answer)
+                self._heard(message["data"])
+
+    def _heard(self, data: bytes) -> None:
+        try:
+            for answer in unpacked(data):
+                self._landed(answer)
+        except (ValueError, KeyError, TypeError, AttributeError, UnpackException) as error:
+            logger.warning("Something that is no answer came on our channel (%s: %s).", type(error).__name__, error)
 
     def _landed(self, message: dict[str, Any]) -> None:
         flight = self._flights.get(message["rid"])
@@ -210,9 +232,7 @@ class MatchClient:
         flight.repeat_at = now + flight.repeat_s
         try:
             served = await self._served(flight.label)
-        except NoIndex:
-            return  # it may come back before the deadline
-        except (MatchError, *LOST) as error:
+        except MatchError as error:  # also NoIndex: it may come back before the deadline
             logger.debug("%s is not repeated yet: %s.", flight.rid, error)
             return
         self._sender.put(keys.index_stream(flight.label, served.index_id), flight, flight.deadline - now)
@@ -222,10 +242,5 @@ class MatchClient:
             await asyncio.sleep(self._settings.refresh_s)
             try:
                 await self.directory.refresh(self._redis, self._used)
-            except LOST as error:
+            except (*LOST, RedisError) as error:
                 logger.debug("Nobody tells who serves what: %s.", error)
-
-
-def _check(vector: NDArray[np.float32], dim: int) -> None:
-    if vector.shape != (dim,):
-        raise BadDescriptor(f"expected a descriptor of {dim} numbers, got shape {vector.shape}")

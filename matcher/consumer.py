@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from matcher.doubt import Doubt
 from matcher.messages import NotOfTheProtocol, Request, parse
 
 logger = logging.getLogger(__name__)
@@ -39,9 +40,10 @@ class Consumer:
     COUNT 1, so a flooded label never hides a quiet one and a thousand quiet ones cost nothing.
     """
 
-    def __init__(self, redis: Redis, name: str, block_ms: int) -> None:
+    def __init__(self, redis: Redis, name: str, block_ms: int, doubt: Doubt) -> None:
         self.redis = redis
         self.name = name
+        self._doubt = doubt
         self._block_ms = block_ms
         self.groups: dict[str, str] = {}
         """Stream → group."""
@@ -157,7 +159,10 @@ class Consumer:
                 continue
             try:
                 found = await self._xreadgroup(group, streams, 1, block_ms=self._block_ms)
-            except LOST:
+            except (*LOST, ResponseError) as error:
+                self._doubt.arise()  # a reply that was lost has made entries ours
+                logger.warning("%s: quiet streams cannot be read (%s); again in 0.2 s.", group, error)
+                self._taken.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.2):
                         await self._taken.wait()

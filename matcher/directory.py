@@ -31,6 +31,8 @@ class Directory:
     chosen: dict[str, str] = field(default_factory=dict)
     """The index id that a label's requests go to."""
     backlog: dict[str, int] = field(default_factory=dict)
+    _bodies: list[bytes | None] = field(default_factory=list)
+    """The announcements as they were last read; the same bytes are not unpacked again."""
 
     def find(self, label: str, max_backlog: int) -> Served:
         """The index for a label.  Raises NoIndex or Busy at once: nothing is sent that nobody can answer."""
@@ -43,22 +45,35 @@ class Directory:
             )
         return held.get(self.chosen.get(label, "")) or next(iter(held.values()))
 
+    async def meet(self, redis: Redis, used: set[str], label: str) -> None:
+        """Learn where a label points that was not used before; one GET, unless its announcement is not known yet."""
+        pointed: Any = await redis.get(keys.serving(label)) if label in self.labels else None
+        if pointed and pointed.decode() in self.labels[label]:
+            self.chosen[label] = pointed.decode()
+        else:
+            await self.refresh(redis, used)
+
     async def refresh(self, redis: Redis, used: set[str]) -> None:
         """Read the announcements, and for the labels in use where they point and how much waits."""
         names: Any = await redis.zrange(keys.MATCHERS, 0, -1)
         bodies: Any = await redis.mget([keys.announcement(name.decode()) for name in names]) if names else []
-        labels: dict[str, dict[str, Served]] = {}
-        # those that retire come first, so that the newest of equals is found last
-        for one in sorted(_indexes(bodies), key=lambda one: not one["retired"], reverse=True):
-            found = Served(one["index_id"], one["dim"], one["shards"], one["descriptor_version"])
-            labels.setdefault(one["label"], {}).setdefault(found.index_id, found)
-        mine = sorted(used & set(labels))
+        if bodies != self._bodies:
+            self.labels, self._bodies = _by_label(bodies), bodies
+        mine = sorted(used & set(self.labels))
         pointed: Any = await redis.mget([keys.serving(label) for label in mine]) if mine else []
         waiting: Any = await redis.mget([keys.backlog(label) for label in mine]) if mine else []
-        self.labels = labels
         self.chosen = {label: value.decode() for label, value in zip(mine, pointed, strict=True) if value}
         self.backlog = {label: int(value) for label, value in zip(mine, waiting, strict=True) if value}
 
 
 def _indexes(bodies: list[bytes | None]) -> list[dict[str, Any]]:
     return [one for body in bodies if body for one in msgpack.unpackb(body)["indexes"]]
+
+
+def _by_label(bodies: list[bytes | None]) -> dict[str, dict[str, Served]]:
+    labels: dict[str, dict[str, Served]] = {}
+    # those that serve come before those that retire: the first is what is asked when nothing is pointed at
+    for one in sorted(_indexes(bodies), key=lambda one: not one["retired"], reverse=True):
+        found = Served(one["index_id"], one["dim"], one["shards"], one["descriptor_version"])
+        labels.setdefault(one["label"], {}).setdefault(found.index_id, found)
+    return labels

@@ -12,7 +12,8 @@ MatchError(LimError)
 ├── Stale              26312  the named index is no longer served: repeat with the new one
 ├── Busy               26313  too many requests are waiting
 ├── TooOld             26314  the index does not reflect the asked watermark
-└── TimedOut           26315  no answer before the deadline (the client's own)
+├── TimedOut           26315  no answer before the deadline (the client's own)
+└── Unreachable        26316  Redis does not answer (the client's own)
 """
 
 from __future__ import annotations
@@ -113,10 +114,17 @@ class TimedOut(MatchError):
     desc = "timed out"
 
 
+class Unreachable(MatchError):
+    """Redis does not answer."""
+
+    error_code = 26316
+    desc = "Redis does not answer"
+
+
 BY_CODE: dict[int, type[MatchError]] = {
     kind.error_code: kind
     for kind in (
         BadDescriptor, SearchFailed, NoIndex, VersionDiffers, NotLoaded, NotReadable, Expired, BadRequest, Stale, Busy,
-        TooOld, TimedOut,
+        TooOld, TimedOut, Unreachable,
     )
 }  # fmt: skip

@@ -28,12 +28,12 @@ class Handler:
         self._default_ttl_ms, self._max_ttl_ms = ttl_ms
         self._now_ms = now_ms
         self.read = 0
-        self.in_work: dict[str, int] = defaultdict(int)
-        """Groups being searched, by index id."""
 
     async def handle(self, requests: list[Request], bad: list[Bad]) -> None:
         """Answer a batch, the smallest groups first, so that a small label does not wait for a flooded one."""
         self.read += len(requests)
+        for stream in {one[0] for one in bad} | {request.stream for request in requests}:
+            self._housekeeping.touched(stream, self._label(stream))
         if bad:
             await self._answerer.bury(bad)
         groups: dict[tuple[str, str | None], list[Request]] = defaultdict(list)
@@ -51,23 +51,26 @@ class Handler:
             await self._answerer.send(None, [(request, error) for request in expired])
         for (label, index_id), group in sorted(groups.items(), key=lambda one: len(one[1])):
             held = self._residency.find(label, index_id)
-            for stream in {request.stream for request in group}:
-                self._housekeeping.touched(stream, label)
             if held is None:
                 await self._answerer.send(None, [(request, self._absent(label, index_id)) for request in group])
                 continue
-            self.in_work[held.index_id] += 1
+            held.in_work += 1
             try:
                 await self._answerer.send(held, await self._searcher.outcomes(held, group))
             finally:
-                self.in_work[held.index_id] -= 1
+                held.in_work -= 1
 
     def _addressed(self, request: Request) -> tuple[str, str | None]:
-        """Label and index id; the original's requests name no index, and the stream says the label."""
-        if not request.modern:
+        """Label and index id; on the original's stream, whose name is the label, requests name no index."""
+        if not request.modern or request.stream in self._residency.current:
             return request.stream, None
         label, _, index_id = request.stream.rpartition(":")
         return label, index_id
+
+    def _label(self, stream: str) -> str:
+        """Whose backlog a stream adds to."""
+        label = stream.rpartition(":")[0]
+        return label if label in self._residency.current and stream not in self._residency.current else stream
 
     def _deadline(self, request: Request) -> float:
         try:

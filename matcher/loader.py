@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from configs.settings import Cache as CacheSettings
-from matcher.errors import NotReadable
+from matcher.errors import NotLoaded, SearchFailed
 from matcher.residency import Held, Residency
-from pipeline.artifact import ArtifactCorrupt, Cache, Manifest, Store, list_heads, read_head, read_manifest
+from pipeline.artifact import Cache, Manifest, Store, list_heads, read_head, read_manifest
 from pipeline.search.index import Index
 from pipeline.search.opening import open_index
 
@@ -39,15 +39,21 @@ class Loader:
         return read_manifest(self.store, label, index_id)
 
     def load(self, manifest: Manifest, residency: Residency, shard: int = 0) -> Held:
-        """Fetch, open and warm a shard.  Raises NotLoaded, NotReadable or ArtifactError."""
+        """Fetch, open and warm a shard.  Raises NotLoaded, ArtifactError, or SearchFailed for what the machine refuses."""
         residency.check(manifest, shard)
-        folder = self._cache.fetch(self.store, manifest, shard)
+        name = f"{manifest.label} {manifest.index_id}"
         try:
-            index = open_index(folder, manifest, shard)
-            _warm(index)
-        except ArtifactCorrupt as error:
-            self._cache.release(folder)
-            raise NotReadable(f"{manifest.label} {manifest.index_id}: {error}") from error
+            folder = self._cache.fetch(self.store, manifest, shard)
+            try:
+                index = open_index(folder, manifest, shard)
+                _warm(index)
+            except BaseException:
+                self._cache.release(folder)
+                raise
+        except MemoryError as error:
+            raise NotLoaded(f"{name}: the machine has no memory for it ({error})") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SearchFailed(f"{name}: cannot be loaded ({error})") from error
         return Held(index, folder, shard)
 
     def drop(self, held: Held) -> None:

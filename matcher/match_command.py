@@ -18,7 +18,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from configs.cli import Context
-from configs.errors import LimError
 from configs.settings import Settings
 from matcher.client import MatchClient
 from matcher.merge import Sighting, across
@@ -80,21 +79,16 @@ async def _asked(
     settings: Settings, labels: Sequence[str], vectors: np.ndarray[Any, Any], wanted: dict[str, Any]
 ) -> list[Sequence[Sighting]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        async with MatchClient(settings.redis.url, settings.client) as client:
-            with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-                task = bar.add_task("asking", total=len(vectors) * len(labels))
-                per_label = []
-                for label in labels:
-                    answers = []
-                    async for answer in client.stream(label, vectors, **wanted):
-                        answers.append(answer)
-                        bar.advance(task)
-                    per_label.append(answers)
-    except OSError as error:
-        raise LimError(
-            f"redis.url: nothing answers at the address ({error}): start the stack with `lim up`, or set the address"
-        ) from error
+    async with MatchClient(settings.redis.url, settings.client) as client:
+        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task("asking", total=len(vectors) * len(labels))
+            per_label = []
+            for label in labels:
+                answers = []
+                async for answer in client.stream(label, vectors, **wanted):
+                    answers.append(answer)
+                    bar.advance(task)
+                per_label.append(answers)
     return [across(answers, wanted["limit"]) for answers in zip(*per_label, strict=True)]
 
 

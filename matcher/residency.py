@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class Held:
     shard: int = 0
     retired_at: float | None = None
     """Monotonic time at which the label moved on."""
+    in_work: int = 0
+    """Groups of requests that are being answered from it; it must not be closed before they are."""
     served: dict[str, Any] = field(default_factory=dict)
     """What every answer says of the index."""
 
@@ -66,13 +69,20 @@ class Residency:
         self.current: dict[str, Held] = {}
         self.retired: dict[str, Held] = {}
         """By index id."""
+        self.dropped: dict[str, Held] = {}
+        """By index id: of labels that vanished; answer nothing more, and are freed when nothing is in work."""
         self.gone: dict[str, tuple[str, float]] = {}
         """Index ids whose memory is free, with label and the monotonic time until which `stale` is answered."""
         self.failures: dict[str, Failure] = {}
 
     def used(self) -> int:
         """Predicted bytes of everything held."""
-        return sum(held.index.memory.anonymous for held in (*self.current.values(), *self.retired.values()))
+        return sum(held.index.memory.anonymous for held in self._in_memory())
+
+    def _in_memory(self) -> Iterator[Held]:
+        yield from self.current.values()
+        yield from self.retired.values()
+        yield from self.dropped.values()
 
     def check(self, manifest: Manifest, shard: int) -> None:
         """Raise NotLoaded unless one more shard fits beside what is held."""
@@ -94,6 +104,19 @@ class Residency:
         held.retired_at = None
         self.current[held.label] = held
         self.failures.pop(held.label, None)
+
+    def again(self, index_id: str) -> Held | None:
+        """An index that is still in memory although its label moved on or vanished."""
+        return self.retired.get(index_id) or self.dropped.pop(index_id, None)
+
+    def drop(self, label: str, until: float) -> None:
+        """The label vanished: nothing of it answers from now on; what comes until `until` is refused."""
+        held = [one for one in (*self.current.values(), *self.retired.values()) if one.label == label]
+        self.current.pop(label)
+        for one in held:
+            self.retired.pop(one.index_id, None)
+            self.dropped[one.index_id] = one
+            self.gone[one.index_id] = (label, until)
 
     def find(self, label: str, index_id: str | None) -> Held | None:
         """The current index of a label, or the one named while it can still answer."""

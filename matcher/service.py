@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from configs.settings import Settings
 from matcher import keys
 from matcher.announce import Announcer
-from matcher.answering import Answerer
+from matcher.answering import Answerer, Lapsed
 from matcher.consumer import LOST, Bad, Consumer
+from matcher.doubt import Doubt
 from matcher.handling import Handler
 from matcher.housekeeping import Housekeeping
 from matcher.loader import Loader
@@ -53,7 +55,8 @@ class Service:
         self.redis = _connect(settings.redis.url)
         self.residency = Residency(matcher.memory_limit_bytes)
         self.announcer = Announcer(self.redis, self.id, self.residency, matcher.announce_ttl_s)
-        self.consumer = Consumer(self.redis, self.id, matcher.block_ms)
+        self.doubt = Doubt()
+        self.consumer = Consumer(self.redis, self.id, matcher.block_ms, self.doubt)
         self.answerer = Answerer(self.redis, self.consumer.groups, self.announcer.stands)
         self.searcher = Searcher(matcher.search_threads or os.cpu_count() or 1, matcher.max_limit)
         self.takeover = TakeOver(self.redis, self.consumer, self.answerer, matcher.max_deliveries)
@@ -74,13 +77,13 @@ class Service:
     async def run(self) -> None:
         """Load what the bucket has, then serve until `stopping` is set; returns when everything is answered."""
         await self._until_there(self.announcer.renew)
-        await self.watch.look()
-        await self._until_there(self._first_takeover)
+        await self._until_there(self.watch.look)
         self.ready = True
         logger.info("Ready: %s serves %d labels.", self.id, len(self.residency.current))
         matcher = self.settings.matcher
         upkeep = [
-            asyncio.create_task(self._every(matcher.announce_every_s, self._renew), name="renew"),
+            asyncio.create_task(self._every(matcher.announce_every_s, self.announcer.renew), name="renew"),
+            asyncio.create_task(self._every(matcher.announce_every_s, self._take_over), name="take over"),
             asyncio.create_task(self._every(matcher.poll_s, self.watch.look), name="look"),
             asyncio.create_task(self._every(1.0, self._tidy), name="tidy"),
         ]
@@ -94,9 +97,10 @@ class Service:
             await self._slots.acquire()
             try:
                 requests, bad = await self.consumer.read(self._budget())
-            except LOST as error:
+            except (*LOST, ResponseError) as error:
                 self._slots.release()
-                logger.warning("Redis went away (%s); again in 0.5 s.", error)
+                self.doubt.arise()
+                logger.warning("Streams cannot be read (%s); again in 0.5 s.", error)
                 await self._wait(0.5)
                 continue
             if not requests and not bad:
@@ -116,29 +120,30 @@ class Service:
 
     async def _batch(self, requests: list[Request], bad: list[Bad]) -> None:
         try:
-            await self.handler.handle(requests, bad)
-        except LOST as error:
-            logger.warning(
-                "Redis went away before %d answers were sent (%s); they are delivered again.", len(requests), error
-            )
-        except Exception:
-            logger.exception("A batch of %d requests failed; it stays pending.", len(requests))
+            await self._attempt(requests, bad)
         finally:
             self._slots.release()
 
-    async def _first_takeover(self) -> None:
-        await self._handle_taken(await self.takeover.strangers(self.announcer.alive | {self.id}))
+    async def _attempt(self, requests: list[Request], bad: list[Bad]) -> None:
+        """Answer, or leave what is not answered pending and in doubt, so that it is found again."""
+        try:
+            await self.handler.handle(requests, bad)
+        except (*LOST, Lapsed) as error:
+            self.doubt.arise()
+            logger.warning("%d requests are not answered yet (%s); they are looked for again.", len(requests), error)
+        except Exception:
+            self.doubt.arise()
+            logger.exception("A batch of %d requests failed; it is tried again.", len(requests))
 
-    async def _renew(self) -> None:
-        lapsed = await self.announcer.renew()
-        if lapsed:
-            await self._handle_taken(lapsed)
-
-    async def _handle_taken(self, gone: set[str]) -> None:
-        requests = await self.takeover.of(gone)
+    async def _take_over(self) -> None:
+        """Answer what others left behind, and what we lost ourselves."""
+        self.announcer.gone |= await self.takeover.strangers(self.announcer.alive | {self.id})
+        requests = await self.takeover.of(self.announcer.gone) if self.announcer.gone else []
+        if self.doubt.stands:
+            requests += await self.takeover.own()
         batch = self.settings.matcher.batch
         for start in range(0, len(requests), batch):
-            await self.handler.handle(requests[start : start + batch], [])
+            await self._attempt(requests[start : start + batch], [])
 
     async def _tidy(self) -> None:
         await self.housekeeping.run()
@@ -146,15 +151,14 @@ class Service:
 
     async def _idle(self, held: Held) -> bool:
         """Nothing of its stream is in work or waiting."""
-        return not self.handler.in_work[held.index_id] and not self.housekeeping.waiting_in(
-            keys.index_stream(held.label, held.index_id)
-        )
+        return not held.in_work and not self.housekeeping.waiting_in(keys.index_stream(held.label, held.index_id))
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         while not await self._wait(seconds):
             try:
                 await work()
             except LOST as error:
+                self.doubt.arise()
                 logger.warning("Redis went away (%s); again in %.1f s.", error, seconds)
             except Exception:
                 logger.exception("Upkeep failed; again in %.1f s.", seconds)
@@ -182,12 +186,13 @@ class Service:
         began = time.monotonic()
         try:
             async with asyncio.timeout(self.settings.matcher.shutdown_s):
+                await self.announcer.renew()  # so that we may answer until the end
                 requests, bad = self.consumer.parsed(await self.consumer.close())
                 await asyncio.gather(*self._batches, return_exceptions=True)
                 await self.handler.handle(requests, bad)
                 await asyncio.gather(*upkeep, return_exceptions=True)
                 await self.announcer.withdraw()
-        except (TimeoutError, *LOST) as error:
+        except (TimeoutError, Lapsed, *LOST) as error:
             logger.warning("Stopped without order (%s); another matcher takes over.", type(error).__name__)
         self.searcher.close()
         await self.redis.aclose()

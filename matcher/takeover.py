@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -18,6 +17,19 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 256
 
+IDLE_MS = 500
+"""Idle time of what is claimed.  What another matcher has just claimed is not, so that two never claim the same."""
+
+OWN_IDLE_MS = 1_000
+"""Idle time after which a request of our own counts as lost; a batch takes less."""
+
+FORGET = """
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) > 0 then return 0 end
+redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+"""Delete a consumer with nothing pending; deleting one that has just read something would lose that."""
+
 
 class TakeOver:
     """XPENDING and XCLAIM from consumers whose announcement lapsed; never from one that is merely slow."""
@@ -27,48 +39,73 @@ class TakeOver:
         self._consumer = consumer
         self._answerer = answerer
         self._max_deliveries = max_deliveries
+        self._forget = redis.register_script(FORGET)
+        self._looked: set[str] = set()
         self.taken = 0
 
     async def strangers(self, alive: set[str]) -> set[str]:
-        """Consumers of our streams that nobody announces: of matchers that died before we came."""
+        """Consumers, on streams that are new to us, whom nobody announces: of matchers that died before we came."""
         found: set[str] = set()
+        self._looked &= set(self._consumer.groups)
         for stream, group in list(self._consumer.groups.items()):
+            if stream in self._looked:
+                continue
             try:
                 consumers = await self._redis.xinfo_consumers(stream, group)
             except ResponseError:
                 continue  # the stream or its group is gone; the reader creates it again
+            self._looked.add(stream)
             found |= {one["name"].decode() for one in consumers} - alive
         return found
 
-    async def of(self, gone: Iterable[str]) -> list[Request]:
-        """The unanswered requests of matchers that are gone, now ours."""
+    async def of(self, gone: set[str]) -> list[Request]:
+        """The unanswered requests of matchers that are gone, now ours; removes from `gone` who has none left."""
         requests: list[Request] = []
-        for stream, group in list(self._consumer.groups.items()):
-            for name in gone:
-                try:
-                    requests += await self._claim(stream, group, name)
-                except ResponseError as error:
-                    if not str(error).startswith("NOGROUP"):
-                        raise
+        for name in list(gone):
+            left = False
+            for stream, group in list(self._consumer.groups.items()):
+                requests += await self._claim(stream, group, name, IDLE_MS)
+                left |= not await self._emptied(stream, group, name)
+            if not left:
+                gone.discard(name)
         if requests:
             self.taken += len(requests)
-            logger.warning("Took over %d requests from %s.", len(requests), ", ".join(gone))
+            logger.warning("Took over %d requests of matchers that are gone.", len(requests))
         return requests
 
-    async def _claim(self, stream: str, group: str, name: str) -> list[Request]:
+    async def own(self) -> list[Request]:
+        """Requests that were delivered to us and lost on the way: with a connection, a batch, or a process of our name."""
+        requests: list[Request] = []
+        for stream, group in list(self._consumer.groups.items()):
+            requests += await self._claim(stream, group, self._consumer.name, OWN_IDLE_MS)
+        if requests:
+            logger.warning("Found %d requests that were delivered and not answered.", len(requests))
+        return requests
+
+    async def _emptied(self, stream: str, group: str, name: str) -> bool:
+        """XREADGROUP made the consumer; a dead one with nothing pending only costs memory."""
+        try:
+            return bool(await self._forget(keys=[stream], args=[group, name]))
+        except ResponseError as error:
+            return _no_group(error)
+
+    async def _claim(self, stream: str, group: str, name: str, idle_ms: int) -> list[Request]:
         claimed: list[Request] = []
         while True:
-            pending = await self._redis.xpending_range(stream, group, "-", "+", AT_ONCE, consumername=name)
+            try:
+                pending = await self._redis.xpending_range(
+                    stream, group, "-", "+", AT_ONCE, consumername=name, idle=idle_ms
+                )
+            except ResponseError as error:
+                if _no_group(error):
+                    return claimed
+                raise
             if not pending:
-                # XREADGROUP made the consumer; a dead one with nothing pending only costs memory
-                await self._redis.xgroup_delconsumer(stream, group, name)
                 return claimed
             deliveries: dict[bytes, int] = {one["message_id"]: one["times_delivered"] for one in cast(Any, pending)}
-            command = ("XCLAIM", stream, group, self._consumer.name, 0, *deliveries)
+            command = ("XCLAIM", stream, group, self._consumer.name, idle_ms, *deliveries)
             raw: list[Any] = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-            there = [one for one in raw or () if one and one[1] is not None]
-            if lost := set(deliveries) - {one[0] for one in there}:
-                await self._redis.xack(stream, group, *lost)  # trimmed while pending: there is nothing to answer
+            there = raw or []  # the server leaves out, and forgets, what was trimmed while pending
             requests, bad = self._consumer.parsed([(stream, there)])
             poison = [one for one in requests if deliveries[one.entry] >= self._max_deliveries]
             if bad:
@@ -85,3 +122,8 @@ class TakeOver:
         ]
         await self._answerer.bury(flat)
         await self._answerer.send(None, [(one, SearchFailed(why)) for one in poison])
+
+
+def _no_group(error: ResponseError) -> bool:
+    """Whether the stream or its group is gone, and everything pending with it."""
+    return "NOGROUP" in str(error) or "no such key" in str(error)

@@ -7,8 +7,11 @@ import logging
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from configs.hiding import without_password
+from matcher.errors import Unreachable
 from matcher.flight import Flight
 
 logger = logging.getLogger(__name__)
@@ -63,8 +66,18 @@ class Sender:
                 logger.debug("%d requests were not sent (%s); they are repeated.", len(part), error)
                 for _, flight, _ in part:
                     flight.repeat_at = 0.0
+            except RedisError as error:  # refused: out of memory, a key of another type
+                logger.warning("%d requests were not accepted (%s); they are repeated later.", len(part), error)
 
     async def close(self) -> None:
         """Wait for what is being sent."""
         if self._flushing is not None:
             await asyncio.gather(self._flushing, return_exceptions=True)
+
+
+def unreachable(url: str, error: Exception) -> Unreachable:
+    """What a person is told when there is no Redis."""
+    return Unreachable(
+        f"redis.url: nothing answers at {without_password(url)} ({error}): start the stack with `lim up`, "
+        "or set the address"
+    )

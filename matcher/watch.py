@@ -7,13 +7,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from redis.exceptions import ResponseError
+
 from matcher import keys
 from matcher.announce import Announcer
 from matcher.consumer import Consumer
-from matcher.errors import MatchError, SearchFailed
+from matcher.errors import MatchError, NotReadable, SearchFailed
 from matcher.loader import Loader
 from matcher.residency import Failure, Held, Residency
-from pipeline.artifact import ArtifactError, ArtifactMissing
+from pipeline.artifact import ArtifactCorrupt, ArtifactError, ArtifactMissing, FormatTooNew, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -55,35 +57,40 @@ class Watch:
             if due or self._etags.get(label) != etag:
                 await self._follow(label, etag)
         for label in set(self._residency.current) - set(wanted):
-            await self._drop_label(label)
-        for label in set(self._etags) - set(wanted):
-            del self._etags[label]
+            self._residency.drop(label, time.monotonic() + AGAIN_S)
+            logger.info("%s: vanished from the bucket, dropped.", label)
+        for label in (set(self._etags) | set(self._residency.failures)) - set(wanted):
+            self._etags.pop(label, None)
+            self._residency.failures.pop(label, None)
 
     async def _follow(self, label: str, etag: str) -> None:
         """Serve what the head names; on failure what is held goes on answering."""
         index_id = ""
         try:
             index_id = await asyncio.to_thread(self._loader.head, label)
-            current = self._residency.current.get(label)
-            if current is None or current.index_id != index_id:
-                await self._switch(label, index_id)
+            await self._switch(label, index_id)
             self._etags[label] = etag
-        except ArtifactMissing as error:
-            logger.info("%s: its head or index vanished while it was read (%s); the next look tells.", label, error)
-        except (MatchError, ArtifactError) as error:
-            known = error if isinstance(error, MatchError) else SearchFailed(str(error))
-            self._residency.failures[label] = Failure(index_id, etag, known, time.monotonic() + AGAIN_S)
+        except (MatchError, ArtifactError, ResponseError) as error:
+            if isinstance(error, ArtifactMissing) and not index_id:
+                logger.info("%s: its head vanished while it was read; the next look tells.", label)
+                return
+            known = _known(error)
+            wait_s = 0.0 if isinstance(error, StoreUnavailable) else AGAIN_S
+            self._residency.failures[label] = Failure(index_id, etag, known, time.monotonic() + wait_s)
             self._etags[label] = etag
             logger.warning("%s: index %s is not served (%d): %s.", label, index_id, known.error_code, error)
 
     async def _switch(self, label: str, index_id: str) -> None:
-        again = self._residency.retired.get(index_id)  # rolled back while still held
-        if again is None:
+        """Load and announce; every step is harmless when it is done again after Redis went away in between."""
+        held = self._residency.current.get(label)
+        if held is None or held.index_id != index_id:
+            held = self._residency.again(index_id)
+        if held is None:
             manifest = await asyncio.to_thread(self._loader.manifest, label, index_id)
-            again = await asyncio.to_thread(self._loader.load, manifest, self._residency)
+            held = await asyncio.to_thread(self._loader.load, manifest, self._residency)
         began = time.monotonic()
-        self._residency.add(again)
-        await self._consumer.join(keys.index_stream(label, index_id), keys.shard_group(again.shard))
+        self._residency.add(held)
+        await self._consumer.join(keys.index_stream(label, index_id), keys.shard_group(held.shard))
         await self._consumer.join(label, self._group)
         await self._announcer.renew()
         await self._point(label, index_id)
@@ -91,7 +98,7 @@ class Watch:
             "%s: serving %s, %d rows; switched in %.0f ms.",
             label,
             index_id,
-            again.index.rows,
+            held.index.rows,
             (time.monotonic() - began) * 1e3,
         )
 
@@ -104,27 +111,30 @@ class Watch:
             if await self._announcer.serve(label, index_id):
                 return
 
-    async def _drop_label(self, label: str) -> None:
-        """The bucket has no such label any more: what is queued is answered 26304 by whoever reads it."""
-        held = self._residency.current.pop(label)
-        logger.info("%s: vanished from the bucket, dropped.", label)
-        await self._free(held)
-
-    async def _free(self, held: Held, until: float = 0.0) -> None:
-        self._residency.gone[held.index_id] = (held.label, until or time.monotonic() + AGAIN_S)
-        await asyncio.to_thread(self._loader.drop, held)
-
     async def retire(self, answer_s: float, stale_s: float, idle: Callable[[Held], Awaitable[bool]]) -> None:
         """Free indexes that retired `answer_s` ago and have nothing to do; leave their streams `stale_s` later."""
         now = time.monotonic()
         for held in list(self._residency.retired.values()):
             if held.retired_at is not None and now - held.retired_at > answer_s and await idle(held):
                 del self._residency.retired[held.index_id]
-                await self._free(held, now + stale_s)
+                self._residency.gone[held.index_id] = (held.label, now + stale_s)
+                await asyncio.to_thread(self._loader.drop, held)
                 logger.info("%s: freed %s.", held.label, held.index_id)
+        for held in list(self._residency.dropped.values()):
+            if not held.in_work:
+                del self._residency.dropped[held.index_id]
+                await asyncio.to_thread(self._loader.drop, held)
         for index_id, (label, until) in list(self._residency.gone.items()):
             if now > until:
                 del self._residency.gone[index_id]
                 self._consumer.leave(keys.index_stream(label, index_id))
                 if label not in self._residency.current:
                     self._consumer.leave(label)
+
+
+def _known(error: Exception) -> MatchError:
+    """The error that says on the wire why an index is not loaded."""
+    if isinstance(error, MatchError):
+        return error
+    corrupt = isinstance(error, ArtifactCorrupt | ArtifactMissing | FormatTooNew)
+    return NotReadable(str(error)) if corrupt else SearchFailed(str(error))
