@@ -4,37 +4,46 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := cpu,pipeline,images,matcher,manager,dev
+PIP := -m pip install -q --disable-pip-version-check --no-input
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo test lint bench drills test-gpu-contract clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-20s %s\n", $$1, $$2}'
 
-# Debian splits venv from Python.  What is missing is installed by apt-get, which says so.
+# $(call venv,FOLDER): Debian splits venv from Python; what is missing is installed by apt-get, which says so.
+define venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON): expected Python 3.11 or newer, got `$(PYTHON) -V 2>&1`: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: installing Debian's python3-venv with apt-get"; \
+	  sudo=; [ "`id -u`" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -q && $$sudo apt-get install -y -q python3-venv; } || { \
+	  echo "error: python3-venv is missing and was not installed: install it, or make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -m venv $(1) || { rm -rf $(1); exit 1; }
+endef
+
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11 …"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "python3-venv is missing: installing it with apt-get"; \
-	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); $$SUDO apt-get update -q && $$SUDO apt-get install -y -q python3-venv; }
-	$(PYTHON) -m venv $(VENV)
+	$(call venv,$(VENV))
 
 $(VENV)/.made: pyproject.toml | $(BIN)/python
-	@echo "installing into $(VENV) (some 700 MB of wheels the first time)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(EXTRAS)]'
+	@echo "installing into $(VENV): some 700 MB the first time, which takes a minute or more"
+	@$(BIN)/python $(PIP) -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(VENV)/.made  ## the main job, end to end, on 200,000 descriptors (DEMO_ARGS="--rows 20000")
 	@$(BIN)/lim demo $(DEMO_ARGS)
 
-test: $(VENV)/.made  ## lint, types, contracts and all tests, against real servers
+test: $(VENV)/.made  ## linters, types, import contracts and all tests, against real servers (TEST_ARGS="-k wire")
 	@$(BIN)/python -m pytest -m "not drill and not gpu" $(TEST_ARGS)
 
-lint: $(VENV)/.made  ## ruff, mypy --strict, import contracts, line counts
-	@$(BIN)/python -m pytest -q tests/test_house.py
+lint: $(VENV)/.made  ## ruff, mypy --strict, import contracts, sizes and names
+	@$(BIN)/python -m pytest -q tests/test_house.py $(TEST_ARGS)
 
 bench: $(VENV)/.made  ## the wire beside calling the index directly (BENCH_ARGS="--rows 100000")
 	@$(BIN)/lim bench stream $(BENCH_ARGS)
@@ -43,14 +52,18 @@ drills: $(VENV)/.made  ## the long reliability tests
 	@$(BIN)/python -m pytest -m drill --timeout 900 $(TEST_ARGS)
 
 # In an environment of its own: faiss-cpu and faiss-gpu overwrite each other.
-.venv-gpu/.made: pyproject.toml
-	$(PYTHON) -m venv .venv-gpu
-	.venv-gpu/bin/python -m pip install -q --disable-pip-version-check -e '.[gpu,pipeline,matcher]' pytest pytest-asyncio pytest-timeout pytest-randomly
+.venv-gpu/bin/python:
+	$(call venv,.venv-gpu)
+
+.venv-gpu/.made: pyproject.toml | .venv-gpu/bin/python
+	@echo "installing into .venv-gpu: some 2 GB the first time"
+	@.venv-gpu/bin/python $(PIP) -e '.[gpu,pipeline,matcher]' pytest pytest-asyncio pytest-timeout pytest-randomly
 	@touch $@
 
 test-gpu-contract: .venv-gpu/.made  ## compare what we use with the real GPU wheels (2 GB); runs on a GPU where there is one
-	.venv-gpu/bin/python -m pytest --noconftest -o pythonpath=tests \
+	@.venv-gpu/bin/python -m pytest --noconftest -o pythonpath=tests \
 	  tests/test_gpu_contract.py tests/test_device.py tests/test_on_gpu.py tests/test_overfetch.py
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .venv-gpu build dist lim-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find configs pipeline matcher manager tests -name __pycache__ -type d -prune -exec rm -rf {} +
