@@ -45,7 +45,7 @@ class Head:
         """Read what `to_json` wrote; raises FormatTooNew or ArtifactCorrupt."""
         try:
             value = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ArtifactCorrupt(f"{key}: expected JSON, got {data[:20]!r}… ({error})") from None
         if isinstance(value, dict) and isinstance(value.get("format"), int) and value["format"] > FORMAT:
             raise FormatTooNew(

@@ -18,6 +18,11 @@ from pipeline.artifact.store import Store
 HIDDEN = "."
 """Names of unfinished files and of the lock begin with it; they are never listed."""
 
+TRIES = 100
+"""Attempts to write into a folder that deletes in between remove."""
+
+CHECK = "check the folder's owner, mode and free space"
+
 
 class LocalStore(Store):
     """Exclusive create by linking a whole temporary file; replace under a lock.  Not for network file systems.
@@ -147,12 +152,13 @@ class LocalStore(Store):
 
     def _opened(self, key: str, part: Path) -> FileIO:
         with _translated(key):
-            while True:
-                part.parent.mkdir(parents=True, exist_ok=True)
+            for _ in range(TRIES):
                 try:
+                    part.parent.mkdir(parents=True, exist_ok=True)
                     return part.open("xb", buffering=0)
-                except FileNotFoundError:
-                    continue  # a delete took the folder away, which was empty
+                except (FileNotFoundError, FileExistsError) as error:
+                    last = error  # a delete may have taken away the folder, which was empty
+        raise StoreUnavailable(f"{key}: {last.strerror} ({last.filename}); {CHECK}") from last
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -187,6 +193,4 @@ def _translated(key: str) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError):
         raise ArtifactMissing(f"{key}: nothing lies there") from None
     except OSError as error:
-        raise StoreUnavailable(
-            f"{key}: {error.strerror or error} ({error.filename}); check the folder's owner, mode and free space"
-        ) from error
+        raise StoreUnavailable(f"{key}: {error.strerror or error} ({error.filename}); {CHECK}") from error

@@ -94,7 +94,7 @@ class Manifest:
         """
         try:
             value = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ArtifactCorrupt(f"{key}: expected JSON, got {data[:20]!r}… ({error})") from None
         if isinstance(value, dict) and isinstance(value.get("format"), int) and value["format"] > FORMAT:
             raise FormatTooNew(
