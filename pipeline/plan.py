@@ -149,7 +149,7 @@ def cell_count(rows: int) -> int:
 
 def _cells(facts: Facts) -> Candidate:
     cells = cell_count(facts.rows)
-    probes = [cells // share for share in (16, 8, 4, 2) if cells // share]
+    probes = [cells // share for share in (16, 8, 4, 2, 1)]
     points = tuple(Point(probe, depth) for probe in probes for depth in (80, 160))
     parameters = _codes(facts, 4, facts.out // 2) | {"nlist": cells}
     return Candidate("cells", "cells", facts.rows, facts.dim, parameters, points)
