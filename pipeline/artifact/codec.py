@@ -116,7 +116,11 @@ class Ids:
             return int(self._values[number])
         if self.kind == "uuid":
             return str(UUID(bytes=self._values[number].tobytes()))
-        return bytes(self._text[int(self._values[number]) : int(self._values[number + 1])]).decode()
+        text = bytes(self._text[int(self._values[number]) : int(self._values[number + 1])])
+        try:
+            return text.decode()
+        except UnicodeDecodeError as error:
+            raise ArtifactCorrupt(f"ids: expected UTF-8 in row {number}, got {text[:20]!r} ({error.reason})") from None
 
     def __iter__(self) -> Iterator[str | int]:
         return iter(self.take(range(len(self))))
