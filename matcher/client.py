@@ -30,9 +30,6 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.02
 """How often deadlines and repeats are looked at: one timer for all flights."""
 
-MOST = 100_000
-"""Candidates nobody asks for; the matcher's own limit is lower and answers with its figure."""
-
 
 class MatchClient:
     """`async with MatchClient(url, settings) as client: await client.match(label, descriptor)`.
@@ -94,7 +91,7 @@ class MatchClient:
         except BaseException:
             self._slots.release()
             raise
-        future.add_done_callback(lambda _: self._slots.release())
+        future.add_done_callback(self._ended)
         return await future
 
     async def match_labels(
@@ -122,7 +119,7 @@ class MatchClient:
                     except BaseException:
                         self._slots.release()
                         raise
-                    future.add_done_callback(lambda _: self._slots.release())
+                    future.add_done_callback(self._ended)
                     await waiting.put(future)
             except asyncio.CancelledError:
                 raise  # nobody listens any more
@@ -145,7 +142,7 @@ class MatchClient:
     ) -> asyncio.Future[Answer]:  # fmt: skip
         """Put a request on its way; the future gets its answer.  Does not wait for a free place in flight."""
         served = await self._served(label)
-        if not 1 <= limit <= MOST:
+        if limit < 1:  # how many are too many is the matcher's to say
             raise BadRequest(f"limit: expected 1 or more, got {limit}")
         vector = np.ascontiguousarray(descriptor, np.float32)
         if vector.shape != (served.dim,):
@@ -177,6 +174,11 @@ class MatchClient:
                 self._used.discard(label)
                 raise unreachable(self._url, error) from error
         return self.directory.find(label, self._settings.max_backlog)
+
+    def _ended(self, future: asyncio.Future[Answer]) -> None:
+        self._slots.release()
+        if not future.cancelled():
+            future.exception()  # seen: after the first error of a stream nobody awaits the others
 
     async def _listen(self, pubsub: Any) -> None:
         while True:

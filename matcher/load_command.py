@@ -21,6 +21,7 @@ from configs.settings import Settings
 from matcher.client import MatchClient
 from matcher.errors import MatchError
 from matcher.merge import Answer
+from matcher.outputs import expect_folders
 from matcher.probes import read_probes
 
 
@@ -67,6 +68,7 @@ def load(context: Context, /, **options: Any) -> None:
     labels = [*options["labels"], *(options["labels_from"].read_text().split() if options["labels_from"] else ())]
     if not labels:
         raise click.UsageError("give --label or --labels-from")
+    expect_folders(options["answers"], options["json_file"])
     probes = read_probes(options["probes"])
     count = options["requests"] or len(probes)
     result = asyncio.run(_run(context.settings, labels, probes, count, options))

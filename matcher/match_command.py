@@ -21,6 +21,7 @@ from configs.cli import Context
 from configs.settings import Settings
 from matcher.client import MatchClient
 from matcher.merge import Sighting, across
+from matcher.outputs import expect_folders
 from matcher.probes import ProbesError, read_probes
 
 SHOWN = 10
@@ -51,6 +52,7 @@ def match(
         raise ProbesError(
             f"{out}: expected a name that ends in {', '.join(ENDINGS)}, got {out.suffix or 'no ending'!r}"
         )
+    expect_folders(out, json_file)
     vectors = read_probes(probes)
     began = time.monotonic()
     found = asyncio.run(_asked(context.settings, labels, vectors, {"limit": limit, "threshold": threshold}))

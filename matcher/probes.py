@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ def read_probes(path: Path) -> NDArray[np.float32]:
         found = readers[path.suffix](path)
     except ProbesError:
         raise
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         raise ProbesError(f"{path}: expected vectors, got a file that cannot be read ({error})") from error
     if found.ndim != 2 or found.dtype.kind not in "fiu":
         raise ProbesError(f"{path}: expected a matrix of numbers, got {found.dtype} of shape {found.shape}")
@@ -47,11 +48,13 @@ def read_probes(path: Path) -> NDArray[np.float32]:
 
 
 def _npy(path: Path) -> NDArray[Any]:
-    return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
+    with path.open("rb") as file:
+        return np.load(file, allow_pickle=False)  # type: ignore[no-any-return]
 
 
 def _npz(path: Path) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as arrays:
+    # opened here, because NumPy leaves a file open that is no archive
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         names = [name for name in (COLUMN, f"{COLUMN}s") if name in arrays] or [
             name for name in arrays.files if arrays[name].ndim == 2
         ]
@@ -62,17 +65,20 @@ def _npz(path: Path) -> NDArray[Any]:
 
 def _parquet(path: Path) -> NDArray[Any]:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
     if COLUMN not in table.column_names:
         raise ProbesError(f"{path}: expected a column {COLUMN!r}, got {', '.join(table.column_names)}")
     column = table[COLUMN].combine_chunks()
-    if column.null_count or not (pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)):
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if column.null_count or not any(is_kind(column.type) for is_kind in lists):
         raise ProbesError(
             f"{path}: expected a column of lists without nulls, got {column.type} with {column.null_count} nulls"
         )
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if len(lengths) > 1:
+        raise ProbesError(f"{path}: expected vectors of one length, got {', '.join(map(str, sorted(lengths)))}")
     flat = column.flatten().to_numpy(zero_copy_only=False)
-    if len(column) and len(flat) % len(column):
-        raise ProbesError(f"{path}: expected vectors of one length, got several")
-    return flat.reshape(len(column), -1)  # type: ignore[no-any-return]
+    return flat.reshape(len(column), lengths[0] if lengths else 0)  # type: ignore[no-any-return]
