@@ -6,10 +6,13 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from configs.extras import EXTRAS
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("configs", "pipeline", "matcher", "manager")
@@ -149,8 +152,8 @@ def test_tests_are_flat() -> None:
     assert not too_long
 
 
-CHECKS = {"raises", "warns", "fail", "wait_until", "bind"}
-"""Calls that can fail a test: `bind` of a signature raises TypeError."""
+CHECKS = {"raises", "warns", "fail", "wait_until", "bind", "verify"}
+"""Calls that can fail a test: `bind` of a signature raises TypeError, `verify` of a folder ArtifactCorrupt."""
 
 
 def can_fail(test: ast.AST, helpers: dict[str, ast.AST]) -> bool:
@@ -181,6 +184,35 @@ def test_no_test_sleeps_for_luck(path: Path) -> None:
     # up to a millisecond makes two times differ; longer is a guess how long something takes
     sleeps = [text for node in calls if re.match(r"(time|asyncio)\.sleep\((?!0(\.001)?\))", text := ast.unparse(node))]
     assert not sleeps, f"{path.name}: {sleeps}: use wait_until"
+
+
+BROUGHT_ALONG = {"botocore": "s3fs", "markupsafe": "jinja2"}
+"""Libraries that another one is made of."""
+
+OF_TESTS = {"hypothesis", "minio", "moto", "pytest"}
+
+
+def imported(paths: list[Path]) -> set[str]:
+    """Names of the libraries that these files import, ours and the standard library's left out."""
+    found = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - set(PACKAGES)
+
+
+def test_every_library_is_declared() -> None:
+    """In pyproject.toml, hence in a new environment."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    core = {re.split(r"[\[><=]", line)[0] for line in project["dependencies"]}
+    assert imported(MODULES) <= core | set(EXTRAS) | set(BROUGHT_ALONG)
+    declared = {re.split(r"[\[><=]", line)[0] for line in project["optional-dependencies"]["dev"]}
+    assert declared >= OF_TESTS
+    ours = {path.stem for path in TESTS}
+    assert imported(TESTS) - ours <= core | set(EXTRAS) | set(BROUGHT_ALONG) | OF_TESTS
 
 
 def loaded_by(imports: str, libraries: set[str]) -> set[str]:

@@ -94,8 +94,8 @@ def test_an_installed_wheel_runs_elsewhere(installed: Path, tmp_path: Path) -> N
 
 
 def test_an_installed_wheel_generates_with_its_own_data(installed: Path, tmp_path: Path) -> None:
-    command = [installed.with_name("lim"), "generate", "--rows", "100", "--regime", "mixture", "--out", "a.npy"]
-    done = run(*command, cwd=tmp_path)
+    arguments = ["generate", "--rows", "100", "--regime", "mixture", "--out", "a.npy"]
+    done = run(installed.with_name("lim"), *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.npy").stat().st_size > 100 * 512 * 2
 
