@@ -148,7 +148,7 @@ def test_a_damaged_folder_is_fetched_again(store: Store, tmp_path: Path) -> None
 
 def test_quota(store: Store, tmp_path: Path) -> None:
     manifest = put(store, "one")
-    with pytest.raises(CacheTooSmall, match=r"one: needs 1,000 bytes, cache\.quota_bytes allows 999: raise it"):
+    with pytest.raises(CacheTooSmall, match=r"one(-0000)?: needs 1,000 bytes, cache\.quota_bytes allows 999: raise it"):
         Cache(tmp_path / "cache", NBYTES - 1).fetch(store, manifest)
     assert cached(tmp_path / "cache") == set()
     Cache(tmp_path / "cache", NBYTES).fetch(store, manifest)
@@ -170,7 +170,7 @@ def test_what_is_in_use_stays(store: Store, tmp_path: Path) -> None:
     manifests = {name: put(store, name) for name in "abc"}
     cache = Cache(tmp_path / "cache", 2 * NBYTES)
     a, b = cache.fetch(store, manifests["a"]), cache.fetch(store, manifests["b"])
-    with pytest.raises(CacheTooSmall, match="c: needs 1,000 bytes beside 2,000 that are in use"):
+    with pytest.raises(CacheTooSmall, match=r"c(-0000)?: needs 1,000 bytes beside 2,000 that are in use"):
         cache.fetch(store, manifests["c"])
     cache.release(b)
     verify(cache.fetch(store, manifests["c"]), manifests["c"].shards[0].files)
