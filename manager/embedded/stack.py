@@ -126,8 +126,14 @@ def _places(folder: Path, redis_url: str, storage: Storage, keys: Mapping[str, s
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Two stacks in one folder would destroy each other's data; the kernel drops the lock with its holder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise StackError(
+            f"{folder}: expected a folder that can be written, got: {error.strerror}; give another"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
