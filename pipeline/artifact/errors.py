@@ -9,7 +9,8 @@ ArtifactError(LimError)
 ├── FenceTooOld          a leader that lost its leadership tried to move a head
 ├── StoreUnavailable     the bucket cannot be reached, read or written
 ├── ConditionsIgnored    the store grants every conditional write, so that two writers would both win
-└── CacheTooSmall        an index does not fit into the cache's quota
+├── CacheTooSmall        an index does not fit into the cache's quota
+└── CacheUnavailable     the cache's folder or its disk refuses
 """
 
 from __future__ import annotations
@@ -55,3 +56,7 @@ class ConditionsIgnored(ArtifactError):
 
 class CacheTooSmall(ArtifactError):
     """An index does not fit into the cache's quota."""
+
+
+class CacheUnavailable(ArtifactError):
+    """The cache's folder or its disk refuses."""
