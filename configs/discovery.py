@@ -65,8 +65,9 @@ def _lives(pid: int, written: float) -> bool:
     try:
         # after the name in parentheses: state is field 3, the start in ticks since boot field 22
         fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
     except OSError:  # no /proc on this system
         return True
-    started = time.time() - uptime + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    # not /proc/uptime, which some containers make their own while starts stay those of the host
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    started = booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
     return fields[0] != "Z" and started < written + SLACK_S
