@@ -4,71 +4,60 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.quality.arrays import Flags, Floats, Numbers, People
-from pipeline.quality.probes import ProbeSet
+from pipeline.quality.arrays import Flags, Floats, Lists
+from pipeline.quality.bounds import interval, upper_bound
 
-Lists = tuple[Floats, Numbers]
-"""Similarities and gallery rows (p, k), best first."""
+RECALL_AT = 10
 
 
 def threshold_at(best: Floats, fpir: float) -> float:
-    """The least threshold at which at most a share `fpir` of non-mates' best similarities (n,) reaches it."""
+    """The least threshold that at most a share `fpir` of non-mates' best similarities (n,) reaches.
+
+    -1.0, which everything reaches, when that share is all of them or there are none.
+    """
     allowed = math.floor(fpir * len(best) + 1e-9)
     if allowed >= len(best):
         return -1.0
     return float(np.nextafter(np.sort(best)[::-1][allowed], np.float32(np.inf)))
 
 
-def upper_bound(events: int, trials: int, confidence: float) -> float:
-    """One-sided Clopper–Pearson upper bound of a share: the p with P(X <= events | trials, p) = 1 - confidence.
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What exact search, or an index, answers to mated probes."""
 
-    Clopper & Pearson, Biometrika 26 (1934).  Found by bisection on the binomial tail in logarithms.
-    """
-    if trials == 0 or events >= trials:
-        return 1.0
-    low, high = events / trials, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _tail(events, trials, middle) > 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return high
+    lists: Lists
+    mates: Flags
+    """(p, k) which candidates are mates."""
 
+    def accepted(self, threshold: float, k: int) -> Flags:
+        """Which probes (p,) have a mate of at least the threshold's similarity among their first k."""
+        hits: Flags = np.any((self.mates & (self.lists[0] >= threshold))[:, :k], axis=1)
+        return hits
 
-def _tail(events: int, trials: int, share: float) -> float:
-    """P(X <= events) of a binomial distribution."""
-    if share <= 0 or share >= 1:
-        return 1.0 if share <= 0 else 0.0
-    logs = [
-        math.lgamma(trials + 1) - math.lgamma(hit + 1) - math.lgamma(trials - hit + 1)
-        + hit * math.log(share) + (trials - hit) * math.log1p(-share)
-        for hit in range(events + 1)
-    ]  # fmt: skip
-    largest = max(logs)
-    return math.exp(largest) * sum(math.exp(one - largest) for one in logs)
+    @property
+    def first_is_mate(self) -> Flags:
+        """(p,)."""
+        return self.mates[:, 0]
 
 
-def mates_in(lists: Lists, probes: ProbeSet, part: Numbers, people: People) -> Flags:
-    """Which candidates (p, k) are of the probe's person."""
-    numbers = lists[1]
-    same: Flags = (people[np.maximum(numbers, 0)] == probes.person[part][:, None]) & (numbers >= 0)
-    return same
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a probe counts as found."""
 
-
-def accepted(lists: Lists, mates: Flags, threshold: float) -> Flags:
-    """Which probes (p,) have a mate among their candidates with at least the threshold's similarity."""
-    hits: Flags = np.any(mates & (lists[0] >= threshold), axis=1)
-    return hits
+    threshold: float
+    k: int
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What one operating point does to mated probes."""
+    """What one operating point does to mated probes; every share is of `probes`."""
 
     probes: int
     recall_at_1: float
@@ -77,6 +66,8 @@ class Figures:
     """Mean share of the ten exact nearest rows among ten candidates."""
     rank1_miss: float
     """Share of probes whose first candidate is not a mate."""
+    exact_rank1_miss: float
+    """The same of exact search."""
     exact_fnir: float
     """Share of probes that exact search does not accept."""
     lost: int
@@ -93,25 +84,65 @@ class Figures:
         return asdict(self)
 
 
-def compare(exact: tuple[Lists, Flags], index: tuple[Lists, Flags], threshold: float, confidence: float) -> Figures:
-    """Figures of the index; each side is candidate lists (p, k) with the flags of which are mates."""
-    (exact_lists, exact_mates), (index_lists, index_mates) = exact, index
-    ours, theirs = accepted(exact_lists, exact_mates, threshold), accepted(index_lists, index_mates, threshold)
+def compare(exact: Side, index: Side, rule: Rule) -> Figures:
+    """Figures of the index on the same probes; without probes all shares are 0 and the bound is 1."""
+    ours, theirs = (side.accepted(rule.threshold, rule.k) for side in (exact, index))
     lost, gained, count = int((ours & ~theirs).sum()), int((theirs & ~ours).sum()), len(ours)
     return Figures(
         probes=count,
-        recall_at_1=float((exact_lists[1][:, 0] == index_lists[1][:, 0]).mean()),
-        recall_at_10=_recall(exact_lists[1][:, :10], index_lists[1][:, :10]),
-        rank1_miss=float(1 - index_mates[:, 0].mean()),
-        exact_fnir=float(1 - ours.mean()),
+        recall_at_1=_share(_same_first(exact, index)),
+        recall_at_10=float(recalls(exact, index).mean()) if count else 0.0,
+        rank1_miss=_share(~index.first_is_mate),
+        exact_rank1_miss=_share(~exact.first_is_mate),
+        exact_fnir=_share(~ours),
         lost=lost,
         gained=gained,
-        added_fnir=lost / count,
-        added_fnir_bound=upper_bound(lost, count, confidence),
+        added_fnir=lost / max(count, 1),
+        added_fnir_bound=upper_bound(lost, count, rule.confidence),
     )
 
 
-def _recall(exact: Numbers, found: Numbers) -> float:
-    """Mean share of the real rows in `exact` (p, k) that are in `found` (p, k)."""
-    hits = ((exact[:, :, None] == found[:, None, :]) & (exact[:, :, None] >= 0)).any(axis=2).sum()
-    return float(hits / max((exact >= 0).sum(), 1))
+def intervals(exact: Side, index: Side, rule: Rule) -> dict[str, tuple[float, float]]:
+    """Two-sided intervals of the figures: Clopper–Pearson for shares, the normal one for the mean recall@10."""
+    ours, theirs = (side.accepted(rule.threshold, rule.k) for side in (exact, index))
+    shares = {
+        "added_fnir": ours & ~theirs,
+        "exact_fnir": ~ours,
+        "rank1_miss": ~index.first_is_mate,
+        "exact_rank1_miss": ~exact.first_is_mate,
+        "recall_at_1": _same_first(exact, index),
+    }
+    found = {name: interval(int(hits.sum()), len(hits), rule.confidence) for name, hits in shares.items()}
+    each = recalls(exact, index)
+    spread = normal_quantile(rule.confidence) * float(each.std()) / math.sqrt(max(len(each), 1)) if len(each) else 1.0
+    mean = float(each.mean()) if len(each) else 0.0
+    return found | {"recall_at_10": (max(mean - spread, 0.0), min(mean + spread, 1.0))}
+
+
+def normal_quantile(confidence: float) -> float:
+    """How many standard deviations a two-sided interval of this confidence reaches."""
+    return NormalDist().inv_cdf(1 - (1 - confidence) / 2)
+
+
+def recalls(exact: Side, index: Side) -> NDArray[np.float64]:
+    """(p,) share of the exact ten nearest rows that are among the index's first ten."""
+    ours, theirs = exact.lists[1][:, :RECALL_AT], index.lists[1][:, :RECALL_AT]
+    real = ours >= 0
+    hits = ((ours[:, :, None] == theirs[:, None, :]) & real[:, :, None]).any(axis=2).sum(axis=1)
+    each: NDArray[np.float64] = np.where(real.any(axis=1), hits / np.maximum(real.sum(axis=1), 1), 1.0)
+    return each
+
+
+def _same_first(exact: Side, index: Side) -> Flags:
+    same: Flags = exact.lists[1][:, 0] == index.lists[1][:, 0]
+    return same
+
+
+def _share(hits: Flags) -> float:
+    return float(hits.mean()) if len(hits) else 0.0
+
+
+def found_mates(side: Side) -> Floats:
+    """Similarity of the best mate among each probe's candidates (m,), of those probes that have one."""
+    best: Floats = np.where(side.mates, side.lists[0], -2).max(axis=1)
+    return best[best > -2]

@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.quality.figures import Figures, upper_bound
+from pipeline.quality.bounds import lower_bound, needed, upper_bound
+from pipeline.quality.figures import Figures
 
 ATTEMPTS = 4
-"""Candidates gated at most; the risk of a wrong pass is split over them, halved each time."""
+"""Points gated at most; each further one on the same probes is held to half of the risk of the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What must be reached."""
+
+    added_fnir: float
+    confidence: float
+
+    @property
+    def needed(self) -> int:
+        """Mated probes that can prove it at all."""
+        return needed(self.added_fnir, self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +30,7 @@ class Measured:
     """An operating point with its predicted cost and its figures on the choosing half."""
 
     name: str
+    recipe: str
     nprobe: int
     rerank: int
     cost: float
@@ -23,9 +38,14 @@ class Measured:
     figures: Figures
 
     @property
+    def exact(self) -> bool:
+        """Whether every row is compared, so that nothing is lost by definition."""
+        return self.recipe == "exact"
+
+    @property
     def where(self) -> str:
         """For people."""
-        return self.name if self.name == "exact" else f"{self.name} (nprobe {self.nprobe}, re-ranking {self.rerank})"
+        return self.name if self.exact else f"{self.name} (nprobe {self.nprobe}, re-ranking {self.rerank})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +54,59 @@ class Gated:
 
     point: Measured
     figures: Figures
+    """With the bound at the confidence of the attempt that passed."""
     passed: bool
+    resolvable: bool
+    """False when it did not pass, and too few probes can neither prove nor disprove the target."""
     rejected: dict[str, str]
     """Why others were not taken, by `Measured.where`."""
 
 
-def choose(points: list[Measured], target: float, confidence: float, gate: Callable[[Measured], Figures]) -> Gated:
-    """Try points in order of cost; `gate` measures one on the gating half.
+def choose(points: list[Measured], target: Target, gate: Callable[[Measured], Figures]) -> Gated:
+    """Try points in order of predicted cost; `gate` measures one on the gating half.
 
-    Attempt i, counted from 0, is held to the confidence 1 - (1 - confidence) / 2^i: a further try on the same
-    probes must be surer than the one before.  Exact search passes by definition, and nothing dearer than it is tried.
+    A point is tried when the choosing half's bound meets the target.  Attempt i, counted from 0, is held to the
+    confidence 1 - (1 - confidence) / 2^i, so that the risk of passing a bad point stays below twice that of one.
+    Exact search loses nothing by definition: it passes unless its index, where there is one, shows a loss above the target.
     """
     rejected: dict[str, str] = {}
-    tried: list[tuple[Measured, Figures]] = []
+    tried: dict[str, Figures] = {}
     for point in sorted(points, key=lambda one: (one.cost, one.where)):
-        exact = point.name == "exact"
-        if not exact and point.figures.added_fnir_bound > target:
-            rejected[point.where] = (
-                f"added FNIR {point.figures.added_fnir:.4g}, bound {point.figures.added_fnir_bound:.4g} > {target:g}"
-            )
+        if reason := _not_worth_a_try(point, target, len(tried)):
+            rejected[point.where] = reason
             continue
-        if not exact and len(tried) == ATTEMPTS:
-            rejected[point.where] = f"not tried: {ATTEMPTS} points failed on the gating half"
-            continue
-        figures = gate(point)
-        attempt_confidence = 1 - (1 - confidence) / 2 ** len(tried)
-        bound = upper_bound(figures.lost, figures.probes, attempt_confidence)
-        if exact or bound <= target:
-            return Gated(point, figures, True, rejected | _dearer(points, point, rejected))
-        rejected[point.where] = f"gating half: added FNIR {figures.added_fnir:.4g}, bound {bound:.4g} > {target:g}"
-        tried.append((point, figures))
-    best = min(points, key=lambda one: (one.figures.added_fnir_bound, one.cost))
-    figures = next((found for point, found in tried if point is best), None) or gate(best)
-    return Gated(best, figures, False, rejected)
+        confidence = 1 - (1 - target.confidence) / 2 ** len(tried)
+        figures = _at(gate(point), confidence)
+        if figures.added_fnir <= target.added_fnir if point.exact else figures.added_fnir_bound <= target.added_fnir:
+            return Gated(point, figures, True, True, rejected | _dearer(points, point, rejected))
+        rejected[point.where] = f"gating half: {_missed(figures, target)}"
+        tried[point.where] = figures
+    best = min(points, key=lambda one: (one.figures.added_fnir_bound, one.cost, one.where))
+    figures = _at(tried[best.where] if best.where in tried else gate(best), target.confidence)
+    proven = lower_bound(figures.lost, figures.probes, target.confidence) > target.added_fnir
+    return Gated(best, figures, False, proven or figures.probes >= target.needed, rejected)
+
+
+def _not_worth_a_try(point: Measured, target: Target, attempts: int) -> str:
+    if point.exact:
+        return ""
+    if point.figures.added_fnir_bound > target.added_fnir:
+        few = point.figures.probes < target.needed
+        why = (
+            f"; {point.figures.probes} probes of the choosing half cannot prove it, {target.needed} can" if few else ""
+        )
+        return f"choosing half: {_missed(point.figures, target)}{why}"
+    return f"not tried: {ATTEMPTS} points failed on the gating half" if attempts >= ATTEMPTS else ""
+
+
+def _at(figures: Figures, confidence: float) -> Figures:
+    """The same figures with the bound at another confidence."""
+    fields = figures.to_json() | {"added_fnir_bound": upper_bound(figures.lost, figures.probes, confidence)}
+    return Figures(**fields)
+
+
+def _missed(figures: Figures, target: Target) -> str:
+    return f"added FNIR {figures.added_fnir:.4g}, bound {figures.added_fnir_bound:.4g} > {target.added_fnir:g}"
 
 
 def _dearer(points: list[Measured], chosen: Measured, rejected: dict[str, str]) -> dict[str, str]:
@@ -75,14 +115,3 @@ def _dearer(points: list[Measured], chosen: Measured, rejected: dict[str, str]) 
         for point in points
         if point is not chosen and point.where not in rejected
     }
-
-
-def refusal(gated: Gated, target: float) -> str:
-    """What a refusal says: by how much the target is missed, and what would meet it."""
-    figures = gated.figures
-    return (
-        f"added FNIR {figures.added_fnir:.4g} ({figures.lost} of {figures.probes} mates lost), bound "
-        f"{figures.added_fnir_bound:.4g}, allowed {target:g}: not published. The best measured point is {gated.point.where}. "
-        "What would meet the target: recipe 'auto' or 'exact', build.rerank 'float16', or a target above the bound; "
-        "--force publishes it all the same"
-    )

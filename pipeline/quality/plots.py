@@ -5,88 +5,137 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from bokeh.embed import components
-from bokeh.models import ColumnDataSource, HoverTool, Span
+from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 from bokeh.plotting import figure
-from bokeh.resources import INLINE
+from bokeh.resources import Resources
 from markupsafe import Markup
 
-from pipeline.quality.arrays import Floats
-
-COLOURS = {"exact": "#6b7280", "scan": "#2563eb", "cells": "#d97706", "ivfpq": "#059669"}
+COLOURS = {"exact": "#8b93a1", "scan": "#3b82f6", "cells": "#d97706", "ivfpq": "#059669"}
+INK = "#737b88"
+"""Text and axes: readable on white and on dark paper alike, since the pictures have no ground of their own."""
+MATE, IMPOSTOR = "#3b82f6", "#ef4444"
 LEAST_SHARE = 1e-5
 """Where a share of zero is drawn on a logarithmic axis."""
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """Shares of similarities per bin."""
+
+    edges: list[float]
+    """(b + 1,)"""
+    mates: list[float]
+    """(b,) share of mated probes whose best mate found is in the bin."""
+    impostors: list[float]
+    """(b,) the same of non-mated probes' best row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plots:
     """What is drawn."""
 
     curve: list[dict[str, Any]]
+    chosen: dict[str, Any]
+    """`name`, `nprobe` and `rerank` of the chosen point."""
     thresholds: list[dict[str, float]]
-    mates: Floats
-    """(m,) similarity of the best mate found; -1 where none was."""
-    others: Floats
-    """(n,) similarity of the best non-mate."""
+    histogram: Histogram
     threshold: float
+    target: float
+    fpir: float
 
-    def html(self) -> tuple[list[Markup], Markup]:
-        """The places of the pictures, and the scripts that draw into them, bokeh's own code included."""
-        script, places = components([self._det(), self._points(), self._histogram()], wrap_script=False)
-        whole = INLINE.render() + f"<script>{script}</script>"
-        return [Markup(place) for place in places], Markup(whole)  # noqa: S704 - bokeh made both
+    def html(self) -> tuple[dict[str, Markup], Markup]:
+        """The places of the pictures by name, and the scripts that draw into them, bokeh's own code included."""
+        drawn = {
+            "det": self._det(), "loss": self._loss(), "recall": self._recall(), "histogram": self._histogram(),
+        }  # fmt: skip
+        script, places = components(drawn, wrap_script=False)
+        library = Resources(mode="inline", components=["bokeh"]).render()
+        whole = Markup(f"{library}<script>{script}</script>")  # noqa: S704 - bokeh made both
+        return {name: Markup(place) for name, place in places.items()}, whole  # noqa: S704
 
     def _det(self) -> Any:
-        plot = _plot("What is missed at each false alarm rate", "FPIR", "FNIR", x_axis_type="log")
+        plot = _plot("FPIR", "FNIR", x_axis_type="log")
         fpirs = [one["fpir"] for one in self.thresholds]
-        for name, colour, dash in (("exact_fnir", "#6b7280", "dashed"), ("fnir", "#2563eb", "solid")):
-            label = "exact search" if name == "exact_fnir" else "this index"
+        most = max([one[name] for one in self.thresholds for name in ("exact_fnir", "fnir")], default=0.0)
+        plot.y_range = Range1d(0, max(1.15 * most, 0.01))
+        for name, label, colour, width in (
+            (
+                "exact_fnir",
+                "exact search",
+                COLOURS["exact"],
+                8,
+            ),  # broad, so that an index that equals it does not hide it
+            ("fnir", "this index", MATE, 2),
+        ):
             values = [one[name] for one in self.thresholds]
-            plot.line(fpirs, values, color=colour, line_dash=dash, line_width=2, legend_label=label)
-            plot.scatter(fpirs, values, color=colour, size=6, legend_label=label)
-        plot.legend.location = "top_right"
+            alpha = 0.5 if width > 2 else 1.0
+            plot.line(fpirs, values, color=colour, line_alpha=alpha, line_width=width, legend_label=label)
+            plot.scatter(fpirs, values, color=colour, alpha=alpha, size=width + 4, legend_label=label)
+        plot.add_layout(Span(location=self.fpir, dimension="height", line_dash="dotted", line_color=INK))
+        return _tidy(plot)
+
+    def _loss(self) -> Any:
+        plot = _plot("µs a request", "added FNIR, bound", y_axis_type="log")
+        plot.add_layout(Span(location=self.target, dimension="width", line_dash="dashed", line_color=IMPOSTOR))
+        self._points(plot, lambda one: one.get("batch_us", one["cost_us"]), "added_fnir_bound")
         return plot
 
-    def _points(self) -> Any:
-        plot = _plot(
-            "Operating points",
-            "µs of one core per request (measured, else predicted)",
-            "added FNIR + 1e-5",
-            y_axis_type="log",
-        )
+    def _recall(self) -> Any:
+        plot = _plot("requests a second", "recall@10")
+        self._points(plot, lambda one: 1e6 / one.get("batch_us", one["cost_us"]), "recall_at_10")
+        return plot
+
+    def _points(self, plot: Any, across: Any, up: str) -> None:
+        """The operating points; the chosen one has a ring, one that was only predicted is hollow."""
+        keys = ("name", "nprobe", "rerank", "recall_at_10", "added_fnir", "added_fnir_bound")
         for name, colour in COLOURS.items():
             mine = [one for one in self.curve if one["name"] == name]
-            if mine:
-                data = {
-                    key: [one.get(key) for one in mine] for key in ("nprobe", "rerank", "recall_at_10", "added_fnir")
-                }
-                data["x"] = [one.get("batch_us", one["cost_us"]) for one in mine]
-                data["y"] = [one["added_fnir"] + LEAST_SHARE for one in mine]
-                plot.scatter("x", "y", source=ColumnDataSource(data), color=colour, size=9, legend_label=name)
-        plot.add_tools(
-            HoverTool(tooltips=[(key, f"@{key}") for key in ("nprobe", "rerank", "recall_at_10", "added_fnir")])
-        )
-        return plot
+            if not mine:
+                continue
+            data = {key: [one[key] for one in mine] for key in keys}
+            data |= {"x": [across(one) for one in mine], "y": [max(one[up], LEAST_SHARE) for one in mine]}
+            data["fill"] = [0.9 if "batch_us" in one else 0.0 for one in mine]
+            data["size"] = [18 if all(one[key] == self.chosen[key] for key in self.chosen) else 0 for one in mine]
+            source = ColumnDataSource(data)
+            plot.scatter("x", "y", source=source, size="size", fill_alpha=0, line_color=INK, line_width=2)
+            plot.scatter("x", "y", source=source, color=colour, size=10, fill_alpha="fill", legend_label=name)
+        plot.add_tools(HoverTool(tooltips=[(key.replace("_", " "), f"@{key}") for key in keys]))
+        _tidy(plot)
 
     def _histogram(self) -> Any:
-        plot = _plot("Similarities of mates and of the nearest impostors", "similarity", "share of probes")
-        edges = np.linspace(-0.2, 1, 61)
-        for values, colour, label in (
-            (self.others, "#dc2626", "nearest impostor"),
-            (self.mates[self.mates > -1], "#2563eb", "mate"),
+        plot = _plot("similarity", "share of probes")
+        edges = self.histogram.edges
+        for heights, colour, label in (
+            (self.histogram.impostors, IMPOSTOR, "nearest impostor"),
+            (self.histogram.mates, MATE, "mate"),
         ):
-            counts, _ = np.histogram(values, edges)
-            heights = counts / max(len(values), 1)
             plot.quad(
-                top=heights, bottom=0, left=edges[:-1], right=edges[1:], color=colour, alpha=0.45, legend_label=label
+                top=heights, bottom=0, left=edges[:-1], right=edges[1:], color=colour, alpha=0.5, legend_label=label
             )
-        plot.add_layout(Span(location=self.threshold, dimension="height", line_dash="dashed", line_color="#111827"))
-        return plot
+        plot.add_layout(Span(location=self.threshold, dimension="height", line_dash="dashed", line_color=INK))
+        return _tidy(plot)
 
 
-def _plot(title: str, across: str, up: str, **axes: str) -> Any:
+def _plot(across: str, up: str, **axes: str) -> Any:
     return figure(
-        title=title, x_axis_label=across, y_axis_label=up, height=320, sizing_mode="stretch_width", toolbar_location=None,
-        tools="", **axes,
+        x_axis_label=across, y_axis_label=up, height=300, sizing_mode="stretch_width", toolbar_location=None,
+        tools="", background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None, **axes,
     )  # fmt: skip
+
+
+def _tidy(plot: Any) -> Any:
+    """Quiet colours, and the legend below the picture, where it hides nothing on a narrow screen."""
+    plot.xaxis.ticker.desired_num_ticks = 5
+    plot.toolbar.logo = None
+    plot.axis.axis_label_text_color = plot.axis.major_label_text_color = INK
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.axis.axis_line_color = plot.axis.major_tick_line_color = plot.axis.minor_tick_line_color = INK
+    plot.grid.grid_line_color, plot.grid.grid_line_alpha = INK, 0.25
+    if plot.legend:
+        plot.legend.orientation = "horizontal"
+        plot.legend.background_fill_alpha, plot.legend.border_line_alpha = 0, 0
+        plot.legend.label_text_color = INK
+        plot.legend.margin = plot.legend.padding = 0
+        plot.add_layout(plot.legend[0], "below")
+    return plot

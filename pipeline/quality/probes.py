@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.quality.arrays import Flags, Floats, Numbers, People
+from pipeline.quality.arrays import Flags, Floats, Halves, Numbers
+from pipeline.quality.persons import Persons
 
 CHOOSING, GATING = 0, 1
-
-MOST_MATES = 30
-"""Rows of one person up to which the person's rows serve as non-mated probes: each is one more row to fetch and drop."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSet:
-    """Probes, mated ones first.  `person` is a code of the gallery's people, -1 where nobody known."""
+    """Probes, mated ones first."""
 
     queries: Floats
     """(p, d) float32, unit norm."""
     mated: Flags
     """(p,) whether a mate is in the gallery."""
-    half: NDArray[np.int8]
+    half: Halves
     """(p,) 0 = choosing an operating point, 1 = gating the chosen one."""
     own: Numbers
     """(p,) the gallery row that the probe itself is, -1 for none: never a candidate."""
-    person: People
-    """(p,) person code."""
+    person: Numbers
+    """(p,) person code, see `Persons`; -1 where nobody knows."""
+    skip: Numbers
+    """(p,) most gallery rows that are dropped before candidates are counted, so that many more are fetched."""
     origin: str
-    """Where the mated probes come from, for the report."""
+    """Where the mated probes come from, with the model's parameters if they are made."""
+    others: str
+    """Where the non-mated probes come from."""
 
     def to_bytes(self) -> bytes:
         """As one `.npz`."""
@@ -47,7 +47,7 @@ class ProbeSet:
         """Read what `to_bytes` wrote."""
         with np.load(io.BytesIO(data)) as arrays:
             values = {field.name: arrays[field.name] for field in fields(cls)}
-        return cls(**{**values, "origin": str(values["origin"])})
+        return cls(**{**values, "origin": str(values["origin"]), "others": str(values["others"])})
 
     def part(self, *, mated: bool, half: int | None = None) -> Numbers:
         """Positions of mated or non-mated probes, of one half or both."""
@@ -56,47 +56,51 @@ class ProbeSet:
             chosen &= self.half == half
         return np.flatnonzero(chosen)
 
-
-def needed(target: float, confidence: float) -> int:
-    """Mated probes that can prove a target at all: none of n lost bounds the loss by 1 - (1 - confidence)^(1/n)."""
-    return math.ceil(math.log(1 - confidence) / math.log(1 - target))
-
-
-def halves(count: int) -> NDArray[np.int8]:
-    """Every other probe gates; probes come in random order."""
-    return (np.arange(count) % 2).astype(np.int8)
+    def depth(self, part: Numbers, k: int) -> int:
+        """Rows to fetch for the probes `part` so that k are left when what does not count is dropped."""
+        return k + (int(self.skip[part].max()) if len(part) else 0)
 
 
-def labelled_gallery(people: People, count: int, generator: np.random.Generator) -> Numbers:
-    """At most `count` gallery rows whose person has another row, in random order."""
-    sizes = np.bincount(people[people >= 0]) if (people >= 0).any() else np.zeros(1, np.int64)
-    mates = np.flatnonzero((people >= 0) & (sizes[people] > 1))
-    return generator.permutation(mates)[:count]
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Probes of one kind before they are put together."""
+
+    queries: Floats
+    person: Numbers
+    own: Numbers
+    origin: str
+    drawn: bool = False
+    """Whether each probe is an independent draw of a model, so that any of them may be in either half."""
+
+    def half(self) -> Halves:
+        """(p,) the half of each probe."""
+        return halves(np.arange(len(self.person)) if self.drawn else self.person)
 
 
-def non_mates(people: People, count: int, generator: np.random.Generator) -> Numbers:
-    """At most `count` gallery rows, in random order, of people with few rows: own row and mates are dropped later."""
-    sizes = np.bincount(people[people >= 0]) if (people >= 0).any() else np.zeros(1, np.int64)
-    few = np.flatnonzero((people < 0) | (sizes[people] <= MOST_MATES))
-    if len(few) <= 4 * count:
-        return generator.permutation(few)[:count]
-    return generator.choice(few, count, replace=False)
+def joined(mates: Chosen, others: Chosen, persons: Persons) -> ProbeSet:
+    """The two kinds as one set: a mated probe drops its own row, a non-mated one every row of its person."""
+    own = (mates.own >= 0).astype(np.int64)
+    return ProbeSet(
+        queries=np.concatenate([mates.queries, others.queries]),
+        mated=np.repeat([True, False], [len(mates.own), len(others.own)]),
+        half=np.concatenate([mates.half(), others.half()]),
+        own=np.concatenate([mates.own, others.own]),
+        person=np.concatenate([mates.person, others.person]),
+        skip=np.concatenate([own, persons.rows_of(others.person)]),
+        origin=mates.origin,
+        others=others.origin,
+    )
 
 
-def pseudo_mates(rows: Floats, sample: Floats, quantiles: Floats, generator: np.random.Generator) -> Floats:
-    """Another photo u = c m + sqrt(1 - c²) w of each row m (n, d).
+def halves(person: Numbers) -> Halves:
+    """The half of each probe (p,): the people who come first choose, the others gate.
 
-    c is the product of two draws from the quantile function `quantiles` of a photo's cosine to its person's
-    centre, since both m and u are photos (.68 ± .10 on LFW); w is the difference of two random
-    rows of the list's `sample` (so noise has the list's own spectrum), made orthogonal to m and normalised.
+    No person is in both, since photos of one person stand or fall together.  Probes come in random order.
+    Of a single person the probes gate.
     """
-    first, second = generator.integers(0, len(sample), (2, len(rows)))
-    noise = sample[first] - sample[second]
-    # a list of copies has no differences; a trace of white noise keeps the direction defined
-    noise = noise + generator.standard_normal(noise.shape, dtype=np.float32) * np.float32(1e-4)
-    noise -= np.sum(noise * rows, axis=1, keepdims=True) * rows
-    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    grid = np.linspace(0, 1, len(quantiles))
-    cosine = np.interp(generator.random((2, len(rows))), grid, quantiles).prod(axis=0).astype(np.float32)[:, None]
-    made = cosine * rows + np.sqrt(1 - cosine**2) * noise
-    return np.ascontiguousarray(made / np.linalg.norm(made, axis=1, keepdims=True), np.float32)
+    _, firsts, members, counts = np.unique(person, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(firsts)
+    before = np.empty(len(counts), np.int64)
+    before[order] = np.cumsum(counts[order]) - counts[order]
+    gating = before + counts / 2 >= len(person) / 2
+    return gating[members.ravel()].astype(np.int8)

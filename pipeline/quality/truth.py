@@ -4,40 +4,57 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.quality.arrays import Floats, Numbers, People
+from pipeline.device.verbs import Device
+from pipeline.quality.arrays import Flags, Floats, Lists, Numbers
+from pipeline.quality.persons import NOBODY, Persons
 from pipeline.quality.probes import ProbeSet
 
+BLOCK = 8_192
+"""Probes compared with a partition at a time: bounds what a device holds of them."""
 
-def merged(first: tuple[Floats, Numbers], second: tuple[Floats, Numbers], depth: int) -> tuple[Floats, Numbers]:
-    """The `depth` best of two candidate lists per probe, (p, a) and (p, b); equal similarities by lower number."""
+
+def exact_block(worker: Device, queries: Floats, rows: Floats, first: int, depth: int) -> Lists:
+    """The `depth` best of the rows (n, d) float32, numbered from `first`, for each query (p, d) float32."""
+    found = [
+        worker.knn(queries[start : start + BLOCK], rows, min(depth, len(rows)))
+        for start in range(0, len(queries), BLOCK)
+    ]
+    return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found]) + first
+
+
+def merged(first: Lists, second: Lists, depth: int) -> Lists:
+    """The `depth` best of two candidate lists per probe, (p, a) and (p, b)."""
     similarities = np.concatenate([first[0], second[0]], axis=1)
-    numbers = np.concatenate([first[1], second[1]], axis=1)
+    return ordered((similarities, np.concatenate([first[1], second[1]], axis=1)), depth)
+
+
+def ordered(lists: Lists, depth: int) -> Lists:
+    """The `depth` best of candidate lists (p, any), best first; equal similarities by lower number."""
+    similarities, numbers = lists
     order = np.lexsort((numbers, -similarities), axis=1)[:, :depth]
     return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(numbers, order, axis=1)
 
 
-def depth_for(probes: ProbeSet, people: People, k: int) -> int:
-    """Rows to fetch so that k are left when the probe's own row, and a non-mate's known mates, are dropped."""
-    codes = probes.person[~probes.mated]
-    codes = codes[codes >= 0]
-    most = int(np.bincount(people[people >= 0])[codes].max()) if len(codes) else 0
-    return k + 1 + most
-
-
-def candidates(
-    found: tuple[Floats, Numbers], probes: ProbeSet, part: Numbers, people: People, k: int
-) -> tuple[Floats, Numbers]:
-    """What remains of found rows (p, depth) for the probes `part`: the k best without those that do not count.
+def candidates(found: Lists, probes: ProbeSet, part: Numbers, persons: Persons, k: int) -> Lists:
+    """What remains of found rows (p, depth) for the probes `part`: the k best that count, (p, k).
 
     A probe never meets its own row; a non-mated probe meets none of its person's rows either.
-    Empty places have number -1 with similarity -1.
     """
     similarities, numbers = found
-    own, person = probes.own[part][:, None], probes.person[part][:, None]
-    same = (people[np.maximum(numbers, 0)] == person) & (person >= 0) & ~probes.mated[part][:, None]
-    dropped = (numbers < 0) | (numbers == own) | same
+    missing = k - numbers.shape[1]
+    if missing > 0:  # a list shorter than k
+        similarities = np.pad(similarities, ((0, 0), (0, missing)), constant_values=-1)
+        numbers = np.pad(numbers, ((0, 0), (0, missing)), constant_values=-1)
+    dropped = (numbers < 0) | (numbers == probes.own[part][:, None])
+    dropped |= mates_in(numbers, probes, part, persons) & ~probes.mated[part][:, None]
     order = np.argsort(dropped, axis=1, kind="stable")[:, :k]
     gone = np.take_along_axis(dropped, order, axis=1)
     kept_similarities = np.where(gone, np.float32(-1), np.take_along_axis(similarities, order, axis=1))
-    kept_numbers = np.where(gone, -1, np.take_along_axis(numbers, order, axis=1))
-    return kept_similarities, kept_numbers
+    return kept_similarities, np.where(gone, -1, np.take_along_axis(numbers, order, axis=1))
+
+
+def mates_in(numbers: Numbers, probes: ProbeSet, part: Numbers, persons: Persons) -> Flags:
+    """Which of the rows (p, k) are of the probe's person."""
+    person = probes.person[part][:, None]
+    same: Flags = (persons.of(numbers) == person) & (person != NOBODY)
+    return same

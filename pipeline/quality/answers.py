@@ -1,0 +1,82 @@
+"""What a candidate answers to the gating half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.artifact import Point
+from pipeline.assemble import built_ahead, open_candidate
+from pipeline.quality.arrays import Numbers
+from pipeline.quality.bounds import interval
+from pipeline.quality.figures import Figures, Side
+from pipeline.quality.gate import Measured
+from pipeline.quality.measure import search
+from pipeline.quality.naming import misnamed
+from pipeline.quality.probes import GATING
+from pipeline.quality.trial import Trial
+from pipeline.sample import candidates
+from pipeline.workspace import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Candidates of the gating half's mated probes and of all non-mated ones."""
+
+    mates: Side
+    others: Side
+
+    def false_alarms(self, threshold: float) -> tuple[int, int]:
+        """Non-mated probes whose best candidate reaches the threshold, and how many there are."""
+        best = self.others.lists[0][:, 0]
+        return int((best >= threshold).sum()), len(best)
+
+    def fpir(self, threshold: float) -> float:
+        """The index's own false positive identification rate."""
+        alarms, probes = self.false_alarms(threshold)
+        return alarms / max(probes, 1)
+
+    def fpir_interval(self, threshold: float, confidence: float) -> tuple[float, float]:
+        """Its two-sided interval."""
+        return interval(*self.false_alarms(threshold), confidence)
+
+
+class Gate:
+    """Measures a point on the gating half, once, by the names that it would answer with."""
+
+    def __init__(self, work: Work, trial: Trial) -> None:
+        self.work = work
+        self.trial = trial
+        self.parts = trial.probes.part(mated=True, half=GATING), trial.probes.part(mated=False)
+        self._known: dict[str, Answers] = {}
+
+    def __call__(self, point: Measured) -> Figures:
+        """Figures on the gating half's mated probes."""
+        return self.trial.figures(self.parts[0], self.answers(point).mates)
+
+    def answers(self, point: Measured) -> Answers:
+        """What the point answers."""
+        if point.where not in self._known:
+            self._known[point.where] = self._asked(point)
+        return self._known[point.where]
+
+    def _asked(self, point: Measured) -> Answers:
+        candidate = next(one for one in candidates(self.work) if one.name == point.name)
+        if not built_ahead(self.work, candidate):  # exact search of a long list, which waits until it is chosen
+            return Answers(*(self.trial.exact(part) for part in self.parts))
+        with open_candidate(self.work, point.name) as index:
+            sides = []
+            for part in self.parts:
+                queries = np.ascontiguousarray(self.trial.probes.queries[part])
+                found, _ = search(index, queries, self.trial.depth(part), Point(point.nprobe, point.rerank))
+                sides.append(self.trial.side(found, part))
+            numbers = np.concatenate([side.lists[1].ravel() for side in sides])
+            wrong = misnamed(self.work, index.ids, numbers)
+        return Answers(*(_without(side, wrong) for side in sides))
+
+
+def _without(side: Side, wrong: Numbers) -> Side:
+    """The side without rows that carry somebody else's name: whoever is looked for, they do not name him."""
+    bad = np.isin(side.lists[1], wrong)
+    return Side((side.lists[0], np.where(bad, -1, side.lists[1])), side.mates & ~bad)

@@ -1,0 +1,29 @@
+"""Checks that an index gives its rows the names that the source gave them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.artifact import Ids
+from pipeline.quality.arrays import Numbers
+from pipeline.workspace import Work
+
+
+def misnamed(work: Work, names: Ids, numbers: Numbers) -> Numbers:
+    """Those of the gallery rows (any shape) for which `names` has another name than the source: sorted, each once.
+
+    One pass over the names of the partitions.
+    """
+    wanted = np.unique(numbers[numbers >= 0])
+    wrong: list[int] = []
+    first = 0
+    for part, count in enumerate(work.census()["kept"]):
+        here = wanted[(wanted >= first) & (wanted < first + count)]
+        if len(here):
+            source, kept = Ids.open(work.read(f"ids/{part:05d}.ids")), work.kept(part)
+            source = source if kept is None else source.select(kept)
+            # as text: names of one kind in a partition may be strings beside those of another
+            pairs = zip(source.take(here - first), names.take(here), here.tolist(), strict=True)
+            wrong += [number for ours, theirs, number in pairs if str(ours) != str(theirs)]
+        first += count
+    return np.array(wrong, np.int64)
