@@ -42,10 +42,14 @@ ENDINGS = (".parquet", ".csv", ".jsonl")
     type=click.Path(path_type=Path),
     help="Write probe, rank, id, similarity to a .parquet, .csv or .jsonl file.",
 )
+@click.option(
+    "--wait", "wait_s", default=10.0, show_default=True, help="Seconds to wait for a label that nobody serves yet."
+)
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
 @click.pass_obj
 def match(
-    context: Context, labels: tuple[str, ...], probes: Path, limit: int, threshold: float | None, out: Path | None, json_file: str | None
+    context: Context, labels: tuple[str, ...], probes: Path, limit: int, threshold: float | None, out: Path | None,
+    wait_s: float, json_file: str | None,
 ) -> None:  # fmt: skip
     """Ask the matchers for the best candidates of every probe."""
     if out is not None and out.suffix not in ENDINGS:
@@ -55,7 +59,7 @@ def match(
     expect_folders(out, json_file)
     vectors = read_probes(probes)
     began = time.monotonic()
-    found = asyncio.run(_asked(context.settings, labels, vectors, {"limit": limit, "threshold": threshold}))
+    found = asyncio.run(_asked(context.settings, labels, vectors, {"limit": limit, "threshold": threshold}, wait_s))
     seconds = time.monotonic() - began
     if out is not None:
         _write(out, found, several=len(labels) > 1)
@@ -77,11 +81,25 @@ def match(
     )
 
 
+async def _served(client: MatchClient, labels: Sequence[str], wait_s: float) -> None:
+    """A label that was built a moment ago is loaded by the matchers within their next look at the bucket."""
+    until = time.monotonic() + wait_s
+    said = False
+    while missing := [label for label in labels if label not in client.directory.labels]:
+        if time.monotonic() > until:
+            return  # asking says what is wrong
+        if not said:
+            Console(stderr=True).print(f"waiting until a matcher serves {', '.join(missing)}")
+            said = True
+        await asyncio.sleep(0.1)
+
+
 async def _asked(
-    settings: Settings, labels: Sequence[str], vectors: np.ndarray[Any, Any], wanted: dict[str, Any]
+    settings: Settings, labels: Sequence[str], vectors: np.ndarray[Any, Any], wanted: dict[str, Any], wait_s: float
 ) -> list[Sequence[Sighting]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with MatchClient(settings.redis.url, settings.client) as client:
+        await _served(client, labels, wait_s)
         with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
             task = bar.add_task("asking", total=len(vectors) * len(labels))
             per_label = []

@@ -1,4 +1,4 @@
-"""Stages partition and extract: from a source to normalised rows with their names."""
+"""Makes normalised rows with their names from a source: stages partition, extract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stages sample and plan: a uniform sample of the list, and what it says about recipes worth trying."""
+"""What a uniform sample of the list says about recipes worth trying: stages sample, plan."""
 
 from __future__ import annotations
 
