@@ -90,7 +90,7 @@ def running(folder: Path, loaded: Loaded, *, s3: bool = False, workers: int = 0)
         file, port = folder / "settings.toml", free_port()
         places = _places(folder, redis.url, storage, keys) | {"http.matcher_port": port}
         write_private(file, settings_text(loaded, places))
-        environ = keys | {"LIM_SETTINGS": str(file)}
+        environ = keys | {"LIM_SETTINGS": str(file), "DASK_TEMPORARY_DIRECTORY": str(folder / "dask")}
         # both take seconds to start, so they start side by side; stopped in reverse order
         dask = folder / "dask.json"
         dask.unlink(missing_ok=True)
