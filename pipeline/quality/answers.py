@@ -26,6 +26,8 @@ class Answers:
 
     mates: Side
     others: Side
+    misnamed: int = 0
+    """Found rows that carry the name of another row."""
 
     def false_alarms(self, threshold: float) -> tuple[int, int]:
         """Non-mated probes whose best candidate reaches the threshold, and how many there are."""
@@ -64,7 +66,7 @@ class Gate:
     def _asked(self, point: Measured) -> Answers:
         candidate = next(one for one in candidates(self.work) if one.name == point.name)
         if not built_ahead(self.work, candidate):  # exact search of a long list, which waits until it is chosen
-            return Answers(*(self.trial.exact(part) for part in self.parts))
+            return Answers(self.trial.exact(self.parts[0]), self.trial.exact(self.parts[1]))
         with open_candidate(self.work, point.name) as index:
             sides = []
             for part in self.parts:
@@ -73,7 +75,7 @@ class Gate:
                 sides.append(self.trial.side(found, part))
             numbers = np.concatenate([side.lists[1].ravel() for side in sides])
             wrong = misnamed(self.work, index.ids, numbers)
-        return Answers(*(_without(side, wrong) for side in sides))
+        return Answers(_without(sides[0], wrong), _without(sides[1], wrong), len(wrong))
 
 
 def _without(side: Side, wrong: Numbers) -> Side:

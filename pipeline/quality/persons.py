@@ -37,5 +37,5 @@ class Persons:
         one = np.where(codes == NOBODY, 0, 1).astype(np.int64)
         if self.known is None or not (self.known >= 0).any():
             return one
-        sizes = np.bincount(self.known[self.known >= 0])
+        sizes = np.append(np.bincount(self.known[self.known >= 0]), 0)  # the last for codes beyond
         return np.where(codes >= 0, sizes[np.clip(codes, 0, len(sizes) - 1)], one)
