@@ -46,10 +46,14 @@ class Directory:
         return held.get(self.chosen.get(label, "")) or next(iter(held.values()))
 
     async def meet(self, redis: Redis, used: set[str], label: str) -> None:
-        """Learn where a label points that was not used before; one GET, unless its announcement is not known yet."""
-        pointed: Any = await redis.get(keys.serving(label)) if label in self.labels else None
+        """Learn of a label that was not used before where it points and how much waits; one MGET, if it is announced."""
+        asked = [keys.serving(label), keys.backlog(label)] if label in self.labels else []
+        found: Any = await redis.mget(asked) if asked else (None, None)
+        pointed, waiting = found
         if pointed and pointed.decode() in self.labels[label]:
             self.chosen[label] = pointed.decode()
+            if waiting:
+                self.backlog[label] = int(waiting)
         else:
             await self.refresh(redis, used)
 

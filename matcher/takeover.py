@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -23,6 +24,9 @@ IDLE_MS = 500
 OWN_IDLE_MS = 1_000
 """Idle time after which a request of our own counts as lost; a batch takes less."""
 
+LOOK_AGAIN_S = 30.0
+"""Seconds after which every stream is looked at again for consumers that nobody ever saw announced."""
+
 FORGET = """
 if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) > 0 then return 0 end
 redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
@@ -41,11 +45,15 @@ class TakeOver:
         self._max_deliveries = max_deliveries
         self._forget = redis.register_script(FORGET)
         self._looked: set[str] = set()
+        self._looked_at = 0.0
         self.taken = 0
 
     async def strangers(self, alive: set[str]) -> set[str]:
-        """Consumers, on streams that are new to us, whom nobody announces: of matchers that died before we came."""
+        """Consumers whom nobody announces: of matchers that died before we came, or between two of our looks."""
         found: set[str] = set()
+        if time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+            self._looked_at = time.monotonic()
+            self._looked.clear()
         self._looked &= set(self._consumer.groups)
         for stream, group in list(self._consumer.groups.items()):
             if stream in self._looked:

@@ -18,6 +18,7 @@ import pytest
 import redis
 from matchers import environment, matchers
 from published import DIM, Published, bucket, publish_index, unit_rows
+from waiting import wait_until
 
 from manager.embedded.processes import free_port
 from matcher.outputs import OutputError, expect_folders
@@ -152,9 +153,32 @@ def test_probes_of_a_build_are_read(world: World) -> None:
 
 
 def test_nobody_serves_the_label(world: World) -> None:
-    line = world.refused("match", "--label", "strangers", "--probes", "probes.npy")
+    line = world.refused("match", "--label", "strangers", "--probes", "probes.npy", "--wait", 0)
     assert "nobody serves label 'strangers'" in line
     assert "lim matcher" in line
+
+
+def test_a_label_that_was_built_a_moment_ago_is_waited_for(world: World) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "configs.cli",
+        "match",
+        "--label",
+        "late",
+        "--probes",
+        "probes.npy",
+        "--out",
+        "l.csv",
+    ]
+    log = world.folder / "late.log"
+    with log.open("w") as file, subprocess.Popen(
+        command, cwd=world.folder, env=os.environ | world.environ, stderr=file
+    ) as asking:  # fmt: skip
+        wait_until(lambda: "waiting until a matcher serves late" in log.read_text(), what="the waiting")
+        publish_index(bucket(world.folder / "bucket"), "late", "late", unit_rows(3))
+        assert asking.wait(20) == 0
+    assert (world.folder / "l.csv").read_text().count("late-") == 10 * COUNT
 
 
 def test_probes_of_another_dimension(world: World) -> None:

@@ -310,12 +310,17 @@ async def test_an_unread_request_times_out_in_the_client(world: World) -> None:
 
 
 async def test_too_long_a_queue_is_busy_at_once(world: World) -> None:
+    quiet = publish_index(world.store, "quiet", "quiet-1", unit_rows(40))  # nothing was read of it, so nothing is told
+    await asyncio.to_thread(wait_until, lambda: "quiet" in world.matcher.indexes(), what="loading")
     with redis.Redis.from_url(world.url) as line:
-        line.set(keys.backlog("scan"), 11, px=3000)
-        async with MatchClient(world.url, Client(max_backlog=11)) as client:
+        line.set(keys.backlog("quiet"), 11, px=5000)
+        async with MatchClient(world.url, Client(max_backlog=11, refresh_s=0.05)) as client:
             with pytest.raises(Busy, match="11 requests are waiting, 11 are allowed"):
-                await client.match("scan", world.scan.rows[0])
-        line.delete(keys.backlog("scan"))
+                await client.match("quiet", quiet.rows[0])
+            assert line.xlen("quiet:quiet-1") == 0
+            line.delete(keys.backlog("quiet"))
+            await asyncio.to_thread(wait_until, lambda: not client.directory.backlog, what="the client's next look")
+            assert (await client.match("quiet", quiet.rows[0])).candidates
 
 
 def test_the_originals_request_gets_exactly_one_answer(world: World, wire: Wire) -> None:

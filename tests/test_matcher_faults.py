@@ -384,6 +384,19 @@ def test_a_removed_label_is_nobodys_under_load(world: World, mail: Mail) -> None
     mail.wait()
 
 
+def test_labels_that_vanish_while_they_are_loaded_stop_nothing(world: World) -> None:
+    one = world.group.start("one", LIM_MATCHER__POLL_S="0.01")
+    for number in range(30):
+        publish_index(world.store, f"brief-{number}", f"brief-{number}", unit_rows(number, 50))
+        time.sleep(0.005 * (number % 6))  # at every point of the loading: none of them is the lucky one
+        world.store.delete(head_key(f"brief-{number}"))
+    publish_index(world.store, "stays", "stays", unit_rows(9))
+    wait_until(lambda: set(one.indexes()) == {LABEL, "stays"}, what="loading what stays, dropping the rest")
+    with SyncMatchClient(world.url) as client:
+        assert client.match("stays", unit_rows(9)[4]).candidates[0].id == "stays-4"
+    assert not one.page("/indexes")["not_loaded"]
+
+
 def test_a_stopped_matchers_work_is_done_by_the_other(world: World, mail: Mail) -> None:
     first, second = world.group.start("first"), world.group.start("second")
     with Load(world.url, world.index.rows) as load:
@@ -447,6 +460,17 @@ def test_what_waited_too_long_for_a_matcher_expires(world: World, mail: Mail) ->
     wait_until(lambda: len(mail.answered()) == 4, what="every answer")
     codes = [mail.answered()[rid].get("error", {}).get("error_code") for rid in mail.rids]
     assert codes == [26310] * 3 + [None]
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(120)
+def test_what_a_consumer_held_that_nobody_knew_is_answered_in_the_end(world: World, mail: Mail) -> None:
+    """It came and went between two looks of the only matcher, which may have been stopped meanwhile."""
+    world.group.start("one")
+    mail.post(1)
+    mail.wait()
+    claim_for(mail, "ghost", 10)
+    mail.wait(timeout_s=45)
 
 
 @pytest.mark.drill
