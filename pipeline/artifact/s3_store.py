@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,9 @@ from pipeline.artifact.store import CHUNK, Store
 
 CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 """Codes with which servers refuse a conditional write."""
+
+READS = 5
+"""Tries of a read whose body breaks off: s3fs repeats everything else by itself."""
 
 
 class S3Store(Store):
@@ -33,7 +38,7 @@ class S3Store(Store):
 
     @property
     def _fs(self) -> Any:
-        return _file_system(self._endpoint, self._region)
+        return _file_system(self._endpoint, self._region, os.getpid())
 
     def read(self, key: str) -> bytes:
         """See `Store.read`."""
@@ -94,10 +99,17 @@ class S3Store(Store):
 
     def read_entry(self, key: str) -> tuple[bytes, str]:
         """See `Store.read_entry`."""
-        with self._translated(key):
-            path = self._path(key)
-            found = self._fs.call_s3("get_object", Bucket=self._bucket, Key=path.partition("/")[2])
-            return _body(self._fs, found), found["ETag"]
+        tried = 0
+        while True:
+            try:
+                with self._translated(key):
+                    found = self._fs.call_s3("get_object", Bucket=self._bucket, Key=self._prefix + key)
+                    return _body(self._fs, found), found["ETag"]
+            except StoreUnavailable as error:
+                tried += 1
+                if tried == READS or not _broke_off(error.__cause__):
+                    raise
+                time.sleep(0.05 * 2**tried)
 
     def replace(self, key: str, data: Data, etag: str | None) -> str:
         """See `Store.replace`."""
@@ -172,8 +184,9 @@ class S3Store(Store):
             # If-Match on a key that is gone is a lost race for some servers and a missing key for others.
             return ArtifactMissing(f"{key}: nothing lies there in {self.url}")
         where = self._endpoint or "the cloud's own endpoint"
+        said = " ".join(str(cause).split())
         return StoreUnavailable(
-            f"{self.url} at {where}: {code or type(cause).__name__}: {cause}; check address, keys, region and the rights of the keys"
+            f"{self.url} at {where}: {code or type(cause).__name__}: {said}; check address, keys, region and the rights of the keys"
         )
 
 
@@ -183,9 +196,18 @@ def _code(error: BaseException | None) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
+def _broke_off(error: BaseException | None) -> bool:
+    from s3fs.core import S3_RETRYABLE_ERRORS
+
+    return isinstance(error, S3_RETRYABLE_ERRORS)
+
+
 @functools.cache
-def _file_system(endpoint_url: str, region: str) -> Any:
-    """One file system per server and process: it keeps the connections.  Its listings cache never expires, so it is off."""
+def _file_system(endpoint_url: str, region: str, process: int) -> Any:
+    """One file system per server and process: it keeps the connections, which do not survive a fork.
+
+    Its listings cache never expires, so it is off.
+    """
     import s3fs
 
     client: dict[str, Any] = {"region_name": region}
