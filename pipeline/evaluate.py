@@ -116,8 +116,7 @@ def _decision(work: Work, gate: Gate, gated: Gated, curve: list[dict[str, Any]])
     quality, point, trial, answers = work.spec.quality, gated.point, gate.trial, gate.answers(gated.point)
     target = Target(quality.added_fnir, quality.confidence)
     exact_cost = replace(_candidate(work, point.name), name="exact", recipe="exact").cost(Point(0, 0))
-    wrong = f"; {answers.misnamed} of the rows found carry the name of another row" if answers.misnamed else ""
-    reason = verdict(gated, target, exact_cost) + wrong
+    reason = verdict(gated, target, exact_cost, answers.misnamed)
     for one in curve:
         one["rejected"] = gated.rejected.get(_measured(work, one).where, "")
     threshold = trial.rule.threshold

@@ -112,3 +112,13 @@ def test_exact_search_passes_unless_its_index_shows_a_loss(lost: int, passed: bo
     said = verdict(gated, TARGET, EXACT_COST)
     assert ("every row is compared" in said) is passed
     assert ("does not hold the rows that it was built from" in said) is not passed
+
+
+def test_wrong_names_are_told_from_a_wrong_recipe() -> None:
+    refused = choose([point("scan", 20, 0)], TARGET, losing(scan=500))
+    said = verdict(refused, TARGET, EXACT_COST, misnamed=600)
+    assert "added FNIR 0.05 (500 of 10000 mates lost), allowed 0.001: not published" in said
+    assert "600 of the rows found carry the name of another row" in said
+    assert "recipe 'exact'" not in said
+    passed = choose([point("scan", 20, 0)], TARGET, losing(scan=1))
+    assert verdict(passed, TARGET, EXACT_COST, misnamed=1).endswith("1 of the rows found carry the name of another row")

@@ -7,11 +7,26 @@ from math import ceil, floor, log10
 from pipeline.quality.gate import Gated, Target
 
 
-def verdict(gated: Gated, target: Target, exact_cost: float) -> str:
+def verdict(gated: Gated, target: Target, exact_cost: float, misnamed: int = 0) -> str:
     """The verdict; of a refusal by how much the target is missed with what would meet it.
 
-    `exact_cost` is the predicted microseconds of a request to exact search over the same list.
+    `exact_cost` is the predicted microseconds of a request to exact search over the same list, `misnamed` how
+    many of the rows found carry the name of another row.
     """
+    said = _plain(gated, target, exact_cost)
+    if not misnamed:
+        return said
+    figures = gated.figures
+    names = f"{misnamed} of the rows found carry the name of another row"
+    if gated.passed or not gated.resolvable:
+        return f"{said}; {names}"
+    return (
+        f"added FNIR {figures.added_fnir:.4g} ({figures.lost} of {figures.probes} mates lost), allowed {target.added_fnir:g}: "
+        f"not published. {names}, which no recipe mends: remove the work folder and build again"
+    )
+
+
+def _plain(gated: Gated, target: Target, exact_cost: float) -> str:
     if not gated.passed:
         return refusal(gated, target, exact_cost) if gated.resolvable else unresolved(gated, target)
     figures, point = gated.figures, gated.point
