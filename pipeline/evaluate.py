@@ -1,4 +1,4 @@
-"""Stages probes, truth, measure and evaluate: what the candidates lose, and which of them may be published."""
+"""Stages probes, truth, measure, evaluate: what the candidates lose, so that one may be published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact search in blocks, its merging, and what may not be a candidate of a probe."""
+"""Exact search of probes in blocks: what it finds, merged, less what may not be a candidate."""
 
 from __future__ import annotations
 
