@@ -60,7 +60,7 @@ def head_key(label: str) -> str:
 
 
 def read_head(store: Store, label: str) -> tuple[Head, str]:
-    """The head with its etag; raises ArtifactMissing when the label has none."""
+    """The head with its etag; raises ArtifactMissing when the label has none, ArtifactCorrupt, FormatTooNew."""
     key = head_key(label)
     try:
         data, etag = store.read_entry(key)
@@ -68,19 +68,28 @@ def read_head(store: Store, label: str) -> tuple[Head, str]:
         raise ArtifactMissing(
             f"label {label!r}: nothing is published in {store.url}; build an index for it first"
         ) from None
-    return Head.from_json(data, key), etag
+    head = Head.from_json(data, key)
+    if head.label != label:
+        raise ArtifactCorrupt(f"{key}: expected the head of label {label!r}, got that of {head.label!r}")
+    return head, etag
 
 
 def list_heads(store: Store) -> dict[str, str]:
-    """Every label with its head's etag, by one listing."""
-    return {
-        unquote(key.removeprefix(CATALOG).removesuffix(".json")): entry.etag
-        for key, entry in store.entries(CATALOG).items()
-        if key.endswith(".json")
-    }
+    """Every label with its head's etag, by one listing; whatever else lies there is not a head."""
+    found = {}
+    for key, entry in store.entries(CATALOG).items():
+        label = unquote(key.removeprefix(CATALOG).removesuffix(".json"))
+        if label and key == head_key(label):
+            found[label] = entry.etag
+    return found
 
 
 def read_manifest(store: Store, label: str, index_id: str) -> Manifest:
     """The manifest of an index; raises ArtifactMissing, ArtifactCorrupt or FormatTooNew."""
     key = index_prefix(label, index_id) + MANIFEST
-    return Manifest.from_json(store.read(key), key)
+    manifest = Manifest.from_json(store.read(key), key)
+    if (manifest.label, manifest.index_id) != (label, index_id):
+        raise ArtifactCorrupt(
+            f"{key}: expected the manifest of {label!r} {index_id}, got that of {manifest.label!r} {manifest.index_id}"
+        )
+    return manifest

@@ -41,7 +41,9 @@ class Ids:
     def of(cls, names: Sequence[str | int | UUID] | NDArray[np.int64]) -> Ids:
         """Names in memory."""
         if isinstance(names, np.ndarray):
-            return cls("int", names.astype("<i8"))
+            if names.dtype.kind == "i":
+                return cls("int", names.astype("<i8"))
+            names = names.tolist()  # of another type: text, or numbers that may not fit
         kinds = {bool: "str", int: "int", np.int64: "int", UUID: "uuid"}
         found = {kinds.get(type(name), "str") for name in names}
         if found == {"int"} and all(-(2**63) <= int(name) < 2**63 for name in names):
@@ -129,7 +131,10 @@ class Ids:
         """The names at these row numbers."""
         if self.kind == "str":
             return [self[int(number)] for number in numbers]
-        chosen = self._values[numbers if isinstance(numbers, np.ndarray) else np.fromiter(numbers, np.int64)]
+        rows = numbers if isinstance(numbers, np.ndarray) else np.fromiter(numbers, np.int64)
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):  # NumPy would count from the end
+            raise IndexError(f"row numbers: expected 0 to {len(self) - 1}, got {rows.min()} to {rows.max()}")
+        chosen = self._values[rows]
         if self.kind == "int":
             return chosen.tolist()  # type: ignore[no-any-return]
         digits = chosen.tobytes().hex()  # slices of one text: five times faster than a UUID object each
@@ -150,8 +155,17 @@ class Ids:
                 return None
             hits = np.flatnonzero(self._values == wanted)
         else:
-            return next((number for number, one in enumerate(self) if one == name), None)
+            hits = self._rows_of(name.encode(errors="replace")) if isinstance(name, str) else np.empty(0, np.int64)
         return int(hits[0]) if len(hits) else None
+
+    def _rows_of(self, name: bytes) -> NDArray[np.int64]:
+        """Rows that hold this text: those of its length, letter by letter from the last, where names differ most."""
+        starts = self._values.astype(np.int64)
+        rows = np.flatnonzero(np.diff(starts) == len(name))
+        letters = np.frombuffer(self._text, np.uint8)
+        for at in reversed(range(len(name))):
+            rows = rows[letters[starts[rows] + at] == name[at]]
+        return rows
 
     def close(self) -> None:
         """Let go of the mapping."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.artifact.errors import ArtifactCorrupt, FormatTooNew
+from pipeline.artifact.errors import ArtifactCorrupt, ArtifactError, FormatTooNew
 from pipeline.artifact.files import File
 from pipeline.artifact.typed import built
 
@@ -115,7 +115,9 @@ def content_digest(recipe: str, parameters: dict[str, Any], point: Point, shards
 
 
 def quoted(label: str) -> str:
-    """A label as one part of a key, with `.` of names like `..` quoted as well."""
+    """A label as one part of a key, with `.` of names like `..` quoted as well; ArtifactError for an empty one."""
+    if not label:
+        raise ArtifactError("label or index id: expected at least one letter, got an empty text")
     return quote(label, safe="").replace(".", "%2E") if label.startswith(".") else quote(label, safe="")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from pipeline.artifact.catalog import Head, head_key, read_head
@@ -14,6 +15,9 @@ BUILD = "build"
 
 KEPT = 16
 """Index ids that a head remembers."""
+
+TRIES = 50
+"""Replacements of a head that others may win before it is given up."""
 
 
 def publish(store: Store, manifest: Manifest, *, fence: int = 0, written: bool = False) -> Head:
@@ -28,8 +32,8 @@ def publish(store: Store, manifest: Manifest, *, fence: int = 0, written: bool =
 
 
 def move_head(store: Store, label: str, index_id: str, *, fence: int = 0) -> Head:
-    """Let `index_id` serve; repeated while others write the head in between."""
-    while True:
+    """Let `index_id` serve; repeated while others write the head in between, up to ArtifactChanged."""
+    for tried in range(TRIES):
         try:
             head, etag = read_head(store, label)
         except ArtifactMissing:
@@ -38,8 +42,13 @@ def move_head(store: Store, label: str, index_id: str, *, fence: int = 0) -> Hea
         try:
             store.replace(head_key(label), moved.to_json(), etag)
         except ArtifactChanged:
+            time.sleep(min(0.01 * tried, 0.2))
             continue
         return moved
+    raise ArtifactChanged(
+        f"label {label!r}: its head changed before each of {TRIES} tries to replace it in {store.url}: "
+        "see who else publishes, or whether the store compares etags as it lists them, then try again"
+    )
 
 
 def moved_head(head: Head, index_id: str, fence: int) -> Head:
