@@ -1,4 +1,4 @@
-"""Tells Redis what this matcher holds, and who has stopped telling."""
+"""Announcements in Redis: what this matcher holds, who has stopped telling."""
 
 from __future__ import annotations
 

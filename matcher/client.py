@@ -50,6 +50,7 @@ class MatchClient:
         self.directory = Directory()
         self._used: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False  # Redis' client may turn a cancellation into a time-out: cancelled loops look here, too
 
     async def __aenter__(self) -> MatchClient:
         pubsub = self._redis.pubsub()
@@ -67,6 +68,7 @@ class MatchClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -181,7 +183,7 @@ class MatchClient:
             future.exception()  # seen: after the first error of a stream nobody awaits the others
 
     async def _listen(self, pubsub: Any) -> None:
-        while True:
+        while not self._closing:
             try:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5.0)
             except (*LOST, RedisError) as error:
@@ -215,7 +217,7 @@ class MatchClient:
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._closing:
             await asyncio.sleep(TICK_S)
             now = loop.time()
             for flight in list(self._flights.values()):
@@ -240,7 +242,7 @@ class MatchClient:
         self._sender.put(keys.index_stream(flight.label, served.index_id), flight, flight.deadline - now)
 
     async def _refresh(self) -> None:
-        while True:
+        while not self._closing:
             await asyncio.sleep(self._settings.refresh_s)
             try:
                 await self.directory.refresh(self._redis, self._used)

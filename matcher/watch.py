@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from redis.exceptions import ResponseError
 
+from configs.settings import Matcher
 from matcher import keys
 from matcher.announce import Announcer
 from matcher.consumer import Consumer
@@ -19,6 +20,9 @@ from pipeline.artifact import ArtifactCorrupt, ArtifactError, ArtifactMissing, F
 
 logger = logging.getLogger(__name__)
 
+TELL_S = 0.3
+"""How often what was loaded is announced while more is being loaded: well below the announcement's life."""
+
 AGAIN_S = 15.0
 """Seconds until an index that could not be loaded is tried again, unless its head changes."""
 
@@ -27,15 +31,18 @@ class Watch:
     """One look at the bucket after the other.  Everything slow runs in a thread; switching is one assignment."""
 
     def __init__(
-        self, loader: Loader, residency: Residency, consumer: Consumer, announcer: Announcer, *, group: str, labels: str
+        self, loader: Loader, residency: Residency, consumer: Consumer, announcer: Announcer, section: Matcher
     ) -> None:
         self._loader = loader
         self._residency = residency
         self._consumer = consumer
         self._announcer = announcer
-        self._group = group
-        self._only = {label.strip() for label in labels.split(",") if label.strip()}
+        self._group = section.consumer_group
+        self._only = {label.strip() for label in section.labels.split(",") if label.strip()}
         self._etags: dict[str, str] = {}
+        self._untold: dict[str, str] = {}
+        """Index ids by label that are loaded but not announced yet."""
+        self._told_at = 0.0
         self.polled_at: float | None = None
         """Monotonic time of the last look that succeeded."""
         self.unreachable = ""
@@ -56,6 +63,8 @@ class Watch:
             due = failure is not None and (failure.etag != etag or time.monotonic() > failure.again_at)
             if due or self._etags.get(label) != etag:
                 await self._follow(label, etag)
+        if self._untold:
+            await self._tell()
         for label in set(self._residency.current) - set(wanted):
             self._residency.drop(label, time.monotonic() + AGAIN_S)
             logger.info("%s: vanished from the bucket, dropped.", label)
@@ -92,8 +101,9 @@ class Watch:
         self._residency.add(held)
         await self._consumer.join(keys.index_stream(label, index_id), keys.shard_group(held.shard))
         await self._consumer.join(label, self._group)
-        await self._announcer.renew()
-        await self._point(label, index_id)
+        self._untold[label] = index_id
+        if time.monotonic() - self._told_at > TELL_S:
+            await self._tell()
         logger.info(
             "%s: serving %s, %d rows; switched in %.0f ms.",
             label,
@@ -102,10 +112,23 @@ class Watch:
             (time.monotonic() - began) * 1e3,
         )
 
+    async def _tell(self) -> None:
+        """Announce what was loaded since the last time, then let requests go there: a thousand lists at once."""
+        self._told_at = time.monotonic()
+        await self._announcer.renew()
+        while self._untold:
+            label = next(iter(self._untold))
+            await self._point(label, self._untold[label])
+            del self._untold[label]
+
     async def _point(self, label: str, index_id: str) -> None:
         """Move the serving index, if the bucket still says so: a slow loader must not turn back a newer one."""
         for _ in range(10):
-            if await asyncio.to_thread(self._loader.head, label) != index_id:
+            try:
+                named = await asyncio.to_thread(self._loader.head, label)
+            except ArtifactMissing:
+                return  # the label vanished; the next look drops it
+            if named != index_id:
                 self._etags.pop(label, None)
                 return
             if await self._announcer.serve(label, index_id):
