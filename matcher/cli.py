@@ -39,7 +39,7 @@ def matcher(context: Context, port: int | None, matcher_id: str, labels: str | N
 
 async def serve(settings: Settings, matcher_id: str = "") -> None:
     """Run service and HTTP on one loop until a signal."""
-    service = Service(settings, matcher_id)
+    service = Service(settings, os.environ, matcher_id)
     _on_signals(service.stopping)
     config = uvicorn.Config(
         application(service), host=settings.http.host, port=settings.http.matcher_port, log_level="warning",

@@ -1,4 +1,4 @@
-"""Remembers that something may have been read and not answered."""
+"""Remembers that something read may have gone unanswered."""
 
 from __future__ import annotations
 

@@ -4,29 +4,50 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from matcher.answering import Answerer
 from matcher.consumer import Bad
-from matcher.errors import Expired, MatchError, NoIndex, Stale
+from matcher.errors import BadRequest, Expired, MatchError, NoIndex, Stale
 from matcher.housekeeping import Housekeeping
 from matcher.messages import Request
 from matcher.residency import Residency
 from matcher.searching import Searcher
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Until when a request may be answered, by Redis' clock."""
+
+    default_ttl_ms: int
+    max_ttl_ms: int
+    now_ms: Callable[[], float]
+
+    def of(self, request: Request) -> float:
+        """Milliseconds; a life that is no number is the default one."""
+        try:
+            ttl = request.number(b"ttl_ms", self.default_ttl_ms)
+        except BadRequest:
+            ttl = self.default_ttl_ms
+        return request.added_ms + min(ttl, self.max_ttl_ms)
+
+
 class Handler:
     """What happens between reading and acknowledging."""
 
     def __init__(
-        self, residency: Residency, searcher: Searcher, answerer: Answerer, housekeeping: Housekeeping, *,
-        ttl_ms: tuple[int, int], now_ms: Callable[[], float],
-    ) -> None:  # fmt: skip
+        self,
+        residency: Residency,
+        searcher: Searcher,
+        answerer: Answerer,
+        housekeeping: Housekeeping,
+        deadlines: Deadlines,
+    ) -> None:
         self._residency = residency
         self._searcher = searcher
         self._answerer = answerer
         self._housekeeping = housekeeping
-        self._default_ttl_ms, self._max_ttl_ms = ttl_ms
-        self._now_ms = now_ms
+        self._deadlines = deadlines
         self.read = 0
 
     async def handle(self, requests: list[Request], bad: list[Bad]) -> None:
@@ -38,9 +59,9 @@ class Handler:
             await self._answerer.bury(bad)
         groups: dict[tuple[str, str | None], list[Request]] = defaultdict(list)
         expired: list[Request] = []
-        now = self._now_ms()
+        now = self._deadlines.now_ms()
         for request in requests:
-            if self._deadline(request) < now:
+            if self._deadlines.of(request) < now:
                 expired.append(request)
             else:
                 groups[self._addressed(request)].append(request)
@@ -71,13 +92,6 @@ class Handler:
         """Whose backlog a stream adds to."""
         label = stream.rpartition(":")[0]
         return label if label in self._residency.current and stream not in self._residency.current else stream
-
-    def _deadline(self, request: Request) -> float:
-        try:
-            ttl = request.number(b"ttl_ms", self._default_ttl_ms)
-        except MatchError:
-            ttl = self._default_ttl_ms
-        return request.added_ms + min(ttl, self._max_ttl_ms)
 
     def _absent(self, label: str, index_id: str | None) -> MatchError:
         if index_id is not None and label in self._residency.current:

@@ -22,7 +22,7 @@ class Loader:
     """Bucket and cache; no state of its own but what the cache holds."""
 
     def __init__(self, store: Store, cache: CacheSettings, environ: Mapping[str, str]) -> None:
-        home = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "/root"), ".cache"))
+        home = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         self.store = store
         self._cache = Cache(Path(cache.folder) if cache.folder else home / "lim", cache.quota_bytes)
 

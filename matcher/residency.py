@@ -1,4 +1,4 @@
-"""Which indexes this matcher holds, and whether one more fits."""
+"""The indexes that this matcher holds within its memory."""
 
 from __future__ import annotations
 

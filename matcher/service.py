@@ -8,7 +8,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -20,7 +20,7 @@ from matcher.announce import Announcer
 from matcher.answering import Answerer, Lapsed
 from matcher.consumer import LOST, Bad, Consumer
 from matcher.doubt import Doubt
-from matcher.handling import Handler
+from matcher.handling import Deadlines, Handler
 from matcher.housekeeping import Housekeeping
 from matcher.loader import Loader
 from matcher.messages import Request
@@ -48,7 +48,7 @@ REFRESH_S = 3.0
 class Service:
     """One matcher process."""
 
-    def __init__(self, settings: Settings, matcher_id: str = "") -> None:
+    def __init__(self, settings: Settings, environ: Mapping[str, str], matcher_id: str = "") -> None:
         self.settings = settings
         matcher = settings.matcher
         self.id = matcher_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
@@ -62,12 +62,12 @@ class Service:
         self.takeover = TakeOver(self.redis, self.consumer, self.answerer, matcher.max_deliveries)
         self.housekeeping = Housekeeping(self.redis)
         self.handler = Handler(
-            self.residency, self.searcher, self.answerer, self.housekeeping, ttl_ms=(matcher.default_ttl_ms, matcher.max_ttl_ms),
-            now_ms=self.announcer.now_ms,
+            self.residency, self.searcher, self.answerer, self.housekeeping,
+            Deadlines(matcher.default_ttl_ms, matcher.max_ttl_ms, self.announcer.now_ms),
         )  # fmt: skip
         self.watch = Watch(
-            Loader(open_store(settings.storage.bucket, settings.storage), settings.cache, os.environ), self.residency,
-            self.consumer, self.announcer, group=matcher.consumer_group, labels=matcher.labels,
+            Loader(open_store(settings.storage.bucket, settings.storage), settings.cache, environ), self.residency,
+            self.consumer, self.announcer, matcher,
         )  # fmt: skip
         self.stopping = asyncio.Event()
         self.ready = False
