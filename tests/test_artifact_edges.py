@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from dataclasses import replace
@@ -81,6 +82,18 @@ def test_find_is_fast_enough_for_a_question_by_hand() -> None:
     began = time.process_time()
     assert ids.find("p000199999") == 199_999
     assert time.process_time() - began < 0.1
+
+
+def test_small_files_of_names_stay_closed(tmp_path: Path) -> None:
+    """A matcher with a thousand small labels ran into the limit of open files, 1,024 on many systems."""
+    (tmp_path / "small").write_bytes(Ids.encode(list(range(1000))))
+    (tmp_path / "large").write_bytes(Ids.encode(list(range(100_000))))
+    before = len(os.listdir("/proc/self/fd"))
+    small = [Ids.open(tmp_path / "small") for _ in range(50)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    large = Ids.open(tmp_path / "large")
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert [ids[999] for ids in (*small, large)] == [999] * 51
 
 
 def test_an_empty_label_is_refused(store: Store) -> None:

@@ -23,6 +23,9 @@ MAGIC = b"LIMIDS01"
 HEADER = struct.Struct("<8sIIQ")
 KINDS = ("int", "uuid", "str")
 
+SMALL = 1 << 16
+"""Bytes up to which a file is read: each mapped one keeps a file open, and there may be a thousand small indexes."""
+
 
 class Ids:
     """A read-only sequence of names, mapped or in memory; a UUID reads as its canonical text."""
@@ -175,8 +178,8 @@ class Ids:
 def _mapped(path: Path) -> memoryview:
     try:
         with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                return memoryview(b"")
+            if path.stat().st_size <= SMALL:
+                return memoryview(file.read())
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:
         raise ArtifactMissing(f"{path.name}: nothing lies there") from None
