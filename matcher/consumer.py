@@ -25,6 +25,9 @@ LOST = (RedisConnectionError, RedisTimeoutError, OSError)
 PER_READ = 64
 """Streams of one non-blocking read: COUNT is per stream, so more streams mean smaller bites of each."""
 
+STEADY = 8
+"""Reads in a row that gave something, after which a stream is left out of the sleeping read."""
+
 WAITING = 256
 """Entries from quiet streams that may wait to be taken before the sleepers pause."""
 
@@ -35,9 +38,9 @@ Bad = tuple[str, bytes, Sequence[bytes], str]
 class Consumer:
     """One consumer of consumer groups on a changing set of streams.
 
-    Streams that gave something lately are *hot*: each turn reads them without blocking, `budget` entries
-    over all of them in fair rotation.  The others are watched by one sleeping, blocking read per group with
-    COUNT 1, so a flooded label never hides a quiet one and a thousand quiet ones cost nothing.
+    Streams that gave something lately are *hot*: `read` reads them without blocking, `budget` entries over
+    all of them in fair rotation.  One sleeping, blocking read per group with COUNT 1 watches all streams but
+    those that stay hot, and `quiet` gives what it found: a flooded label never hides a quiet one.
     """
 
     def __init__(self, redis: Redis, name: str, block_ms: int, doubt: Doubt) -> None:
@@ -47,9 +50,13 @@ class Consumer:
         self._block_ms = block_ms
         self.groups: dict[str, str] = {}
         """Stream → group."""
-        self._hot: dict[str, None] = {}
+        self._hot: dict[str, int] = {}
+        """Stream → reads in a row that gave something."""
+        self._commands: dict[str, list[bytes]] = {}
+        """Group → the sleeper's packed command: it names every quiet stream, so it is packed only when these change."""
         self._inbox: list[tuple[str, list[Any]]] = []
         self._waiting = 0
+        self._heated = asyncio.Event()
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
         self._sleepers: dict[str, asyncio.Task[None]] = {}
@@ -60,13 +67,14 @@ class Consumer:
         """Read a stream from now on; its group begins at the stream's first entry."""
         await self._create(stream, group)
         self.groups[stream] = group
+        self._commands.pop(group, None)
         if group not in self._sleepers:
             self._sleepers[group] = asyncio.create_task(self._sleep(group), name=f"sleeper {group}")
 
     def leave(self, stream: str) -> None:
         """Stop reading a stream."""
-        self.groups.pop(stream, None)
-        self._hot.pop(stream, None)
+        self._cool(stream)
+        self._commands.pop(self.groups.pop(stream, ""), None)
 
     async def _create(self, stream: str, group: str) -> None:
         try:
@@ -76,15 +84,23 @@ class Consumer:
                 raise
 
     async def read(self, budget: int) -> tuple[list[Request], list[Bad]]:
-        """What there is to do now, waiting up to the blocking time when there is nothing; empty when idle or closing."""
-        raw = await self._read_hot(budget)
-        raw += self._take_inbox()
-        if not raw and not self.closing:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._block_ms / 1000):
-                    await self._arrived.wait()
-            raw = self._take_inbox()
-        return self.parsed(raw)
+        """What hot streams have, waiting up to the blocking time for one to become so; empty when idle or closing."""
+        if not self._hot and not self.closing:
+            self._heated.clear()
+            await self._wait(self._heated, self._block_ms / 1000)
+        return self.parsed(await self._read_hot(budget))
+
+    async def quiet(self) -> tuple[list[Request], list[Bad]]:
+        """What came from quiet streams, waiting for it up to the blocking time."""
+        if not self._inbox and not self.closing:
+            await self._wait(self._arrived, self._block_ms / 1000)
+        return self.parsed(self._take_inbox())
+
+    @staticmethod
+    async def _wait(event: asyncio.Event, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
 
     @property
     def busy_streams(self) -> int:
@@ -117,27 +133,22 @@ class Consumer:
         gave = {stream for stream, _ in found}
         for stream in chosen:
             if stream not in gave:
-                self._hot.pop(stream, None)
+                self._cool(stream)
+            elif stream in self._hot:
+                self._hot[stream] += 1
+                if self._hot[stream] == STEADY:
+                    self._commands.pop(self.groups[stream], None)  # from now on only read here
         return found
+
+    def _cool(self, stream: str) -> None:
+        if self._hot.pop(stream, 0) >= STEADY:
+            self._commands.pop(self.groups.get(stream, ""), None)
 
     async def _xreadgroup(
         self, group: str, streams: list[str], count: int, *, block_ms: int | None
     ) -> list[tuple[str, list[Any]]]:
-        blocking = () if block_ms is None else ("BLOCK", block_ms)
-        command = (
-            "XREADGROUP",
-            "GROUP",
-            group,
-            self.name,
-            "COUNT",
-            count,
-            *blocking,
-            "STREAMS",
-            *streams,
-            *(">" for _ in streams),
-        )
         try:
-            reply: Any = await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]
+            reply = await self._reply(group, streams, count, block_ms)
         except ResponseError as error:
             if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
@@ -147,10 +158,31 @@ class Consumer:
             return []
         return [(stream.decode(), entries) for stream, entries in reply or ()]
 
+    async def _reply(self, group: str, streams: list[str], count: int, block_ms: int | None) -> Any:
+        head = ("XREADGROUP", "GROUP", group, self.name, "COUNT", count)
+        names = ("STREAMS", *streams, *(">" for _ in streams))
+        if block_ms is None:
+            return await self.redis.execute_command(*head, *names)  # type: ignore[no-untyped-call]
+        pool: Any = self.redis.connection_pool
+        connection = await pool.get_connection()
+        try:
+            if group not in self._commands:
+                self._commands[group] = connection.pack_command(*head, "BLOCK", block_ms, *names)
+            await connection.send_packed_command(self._commands[group])
+            return await connection.read_response()
+        except BaseException:
+            await connection.disconnect(nowait=True)  # a reply may still be on its way, and it is not for the next user
+            raise
+        finally:
+            await pool.release(connection)
+
+    def _quiet_streams(self, group: str) -> list[str]:
+        return [name for name, its in self.groups.items() if its == group and self._hot.get(name, 0) < STEADY]
+
     async def _sleep(self, group: str) -> None:
         """Watch the quiet streams of a group."""
         while not self.closing:
-            streams = [stream for stream, its in self.groups.items() if its == group and stream not in self._hot]
+            streams = self._quiet_streams(group)
             if not streams or self._waiting >= WAITING:
                 self._taken.clear()
                 with suppress(TimeoutError):
@@ -169,11 +201,12 @@ class Consumer:
                 continue
             for stream, entries in found:
                 if stream in self.groups:
-                    self._hot[stream] = None
+                    self._hot.setdefault(stream, 0)
                 self._inbox.append((stream, entries))
                 self._waiting += len(entries)
             if found:
                 self._arrived.set()
+                self._heated.set()
 
     def _take_inbox(self) -> list[tuple[str, list[Any]]]:
         taken, self._inbox, self._waiting = self._inbox, [], 0
@@ -185,6 +218,7 @@ class Consumer:
         """Stop reading; returns what sleepers had been given and nobody took: it must still be answered."""
         self.closing = True
         self._taken.set()
+        self._heated.set()
         self._arrived.set()
         await asyncio.gather(*self._sleepers.values(), return_exceptions=True)
         return self._take_inbox()

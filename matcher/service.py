@@ -8,7 +8,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -88,9 +88,21 @@ class Service:
             asyncio.create_task(self._every(1.0, self._tidy), name="tidy"),
         ]
         try:
-            await self._serve()
+            await asyncio.gather(self._serve(), self._serve_quiet())
         finally:
             await self._finish(upkeep)
+
+    async def _serve_quiet(self) -> None:
+        """What comes from quiet streams is answered at once, beside the batches of busy ones."""
+        while not self.stopping.is_set():
+            requests, bad = await self.consumer.quiet()
+            if requests or bad:
+                self._start(self._attempt(requests, bad))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
 
     async def _serve(self) -> None:
         while not self.stopping.is_set():
@@ -106,9 +118,7 @@ class Service:
             if not requests and not bad:
                 self._slots.release()
                 continue
-            task = asyncio.create_task(self._batch(requests, bad))
-            self._batches.add(task)
-            task.add_done_callback(self._batches.discard)
+            self._start(self._batch(requests, bad))
 
     def _budget(self) -> int:
         most = self.settings.matcher.batch
