@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,6 +77,12 @@ class Marked:
             lambda: text in self.said or process.poll() is not None, timeout_s=timeout_s, what=f"{text!r} from {self.arguments}"
         )  # fmt: skip
         assert text in self.said, self.said
+
+    def wait_until_after(self, seconds: float) -> None:
+        """Let it run on for a time, or to its end when that comes first: a moment to interrupt it at."""
+        assert self.process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to its process group, as a terminal does; SIGKILL to the process alone."""

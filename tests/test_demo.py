@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,9 +172,7 @@ def end_at(home: Path, number: signal.Signals, seconds: float) -> None:
     run = Marked(("demo", "--rows", "5000", "--probes", "1000", "--check", "100"), home).start()
     try:
         assert run.process is not None
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and run.process.poll() is None:
-            time.sleep(0.01)
+        run.wait_until_after(seconds)
         began = "starting a Redis-protocol server" in run.said
         ended = run.process.poll() is not None
         run.signal(number)
@@ -195,9 +192,9 @@ def test_ctrl_c_again_while_it_stops(tmp_path: Path) -> None:
     run = Marked(("demo", "--rows", "5000", "--probes", "1000"), tmp_path).start()
     try:
         run.wait_said("Dask dashboard while the demo runs")
-        for _ in range(5):
+        for moment in (0.0, 0.05, 0.2, 0.5):
+            run.wait_until_after(moment)
             run.signal(signal.SIGINT)
-            time.sleep(0.05)
         assert run.finish(20) == 130, run.said
         run.wait_nothing_left()
     finally:

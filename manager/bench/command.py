@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from configs.cli import Context
@@ -19,6 +18,7 @@ from manager.bench.rounds import medians, paced, rounds
 from manager.demo import steps
 from manager.demo.direct import published
 from manager.demo.plan import Wishes
+from manager.demo.tables import printed
 from manager.embedded.interrupting import stop_in_order
 from manager.embedded.stack import Stack, running
 
@@ -35,9 +35,10 @@ def bench() -> None:
 @click.option("--requests", default=20_000, show_default=True, type=COUNT, help="Requests of a round.")
 @click.option("--repeats", default=5, show_default=True, type=COUNT, help="Interleaved rounds; medians are shown.")
 @click.option("--lists", default=1_000, show_default=True, help="Quiet lists beside a flooded one; 0 leaves that out.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of what runs at a fixed rate.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.pass_obj
-def stream(context: Context, /, rows: int, requests: int, repeats: int, lists: int, json_file: Path | None) -> None:
+def stream(context: Context, /, rows: int, requests: int, json_file: Path | None, **how: Any) -> None:
     """The stream beside calling the same index directly; then quiet lists beside a flooded one."""
     wishes = Wishes(rows=rows, probes=requests, recipe="scan", settings=context.settings)
     stop_in_order()
@@ -45,23 +46,23 @@ def stream(context: Context, /, rows: int, requests: int, repeats: int, lists: i
         tempfile.TemporaryDirectory(prefix="lim-bench-", ignore_cleanup_errors=True) as folder,
         running(Path(folder), context.loaded) as stack,
     ):
-        found = _measured(stack, wishes, repeats, lists)
+        found = _measured(stack, wishes, **how)
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=1) + "\n")
-    Console().print(_table(found))
+    printed(_table(found))
 
 
-def _measured(stack: Stack, wishes: Wishes, repeats: int, lists: int) -> dict[str, Any]:
+def _measured(stack: Stack, wishes: Wishes, *, repeats: int, lists: int, seconds: float) -> dict[str, Any]:
     faces = steps.faces(stack, wishes)
     built = steps.build(stack, wishes, faces)
     steps.wait_served(stack, built["index_id"])
     with published(stack, stack.folder / "direct") as index:
-        done = rounds(stack, index, faces, steps.vectors(faces.stream), wishes.probes, repeats)
+        done = rounds(stack, index, faces, wishes.probes, repeats)
     found: dict[str, Any] = {"rows": wishes.rows, "cores": os.cpu_count(), "rounds": medians(done)}
     half = found["rounds"]["probes_per_s"] / 2
-    found["paced"] = paced(stack, faces, half) | {"rate": half}
+    found["paced"] = paced(stack, faces, half, seconds) | {"rate": half}
     if lists:
-        found["flood"] = quiet_and_flooded(stack, faces, lists, repeats=min(repeats, 3))
+        found["flood"] = quiet_and_flooded(stack, faces, lists, seconds, min(repeats, 3))
     return found
 
 
@@ -84,6 +85,7 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool | None]]
     yield "CPU of the search", f"{one['search_us']:.0f} µs", "", None
     latency = f"p50 {half['p50_ms']:.1f} ms, p99 {half['p99_ms']:.1f} ms"
     yield f"at half of that, {half['rate']:,.0f}/s", latency, "p99 below 100", half["p99_ms"] < 100
+    yield "  errors", str(sum(half["errors"].values())), "none", not half["errors"]
     if flood:
         alone = f"p50 {flood['alone_p50_ms']:.1f} ms, p99 {flood['alone_p99_ms']:.1f} ms"
         yield f"{flood['lists']:,} quiet lists, 200/s in all", alone, "", None

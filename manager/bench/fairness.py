@@ -23,20 +23,27 @@ QUIET_RATE = 200
 """Requests a second over all quiet lists."""
 FLOOD = 4
 """Times what the flooded list was measured to take."""
-SECONDS = 10
 FLOODED = "flooded"
 
 
-def quiet_and_flooded(stack: Stack, faces: Faces, lists: int, repeats: int) -> dict[str, Any]:
-    """p99 of the quiet lists, alone and beside the flood, in turns; medians."""
+def quiet_and_flooded(stack: Stack, faces: Faces, lists: int, seconds: float, repeats: int) -> dict[str, Any]:
+    """p99 of the quiet lists over so many seconds, alone and beside the flood, in turns; medians."""
     names = [f"list-{number:04d}" for number in range(lists)]
     found = publish_lists(open_store(stack.storage.bucket, stack.storage), [*names, FLOODED], DIM, "generated")
     file = stack.folder / "labels.txt"
     file.write_text("\n".join(names))
-    wait_labels(stack, lists + 1)
+    wait_labels(stack, found)
     probes = ("--probes", str(faces.stream))
     capacity = command(stack, "load", "--label", FLOODED, *probes, "--requests", "20000")["probes_per_s"]
-    quiet = ("--labels-from", str(file), *probes, "--rate", str(QUIET_RATE), "--requests", str(QUIET_RATE * SECONDS))
+    quiet = (
+        "--labels-from",
+        str(file),
+        *probes,
+        "--rate",
+        str(QUIET_RATE),
+        "--requests",
+        str(int(QUIET_RATE * seconds)),
+    )
     command(stack, "load", *quiet)  # each list has been asked once before it counts
     alone, beside, arrived = [], [], []
     for _ in range(repeats):

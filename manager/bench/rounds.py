@@ -7,13 +7,10 @@ import statistics
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from manager.demo.commands import command
 from manager.demo.direct import direct_per_s
 from manager.demo.plan import LABEL
-from manager.demo.steps import Faces, stream
+from manager.demo.steps import Faces, stream, vectors
 from manager.demo.usage import usage
 from manager.embedded.stack import Stack
 from pipeline.search.index import Index
@@ -45,11 +42,9 @@ class Round:
         return self.probes_per_s * (1 / self.direct_per_s + self.overhead_us / CORES / 1e6)
 
 
-def rounds(
-    stack: Stack, index: Index, faces: Faces, probes: NDArray[np.float32], count: int, repeats: int
-) -> list[Round]:
+def rounds(stack: Stack, index: Index, faces: Faces, count: int, repeats: int) -> list[Round]:
     """Interleaved, so that a slow moment of the machine touches both."""
-    done = []
+    done, probes = [], vectors(faces.stream)
     for _ in range(repeats):
         direct = direct_per_s(index, probes)
         before = usage(stack)
@@ -76,7 +71,7 @@ def medians(done: list[Round]) -> dict[str, float]:
     return {name: statistics.median(getattr(one, name) for one in done) for name in names}
 
 
-def paced(stack: Stack, faces: Faces, rate: float, seconds: float = 10.0) -> dict[str, Any]:
+def paced(stack: Stack, faces: Faces, rate: float, seconds: float) -> dict[str, Any]:
     """Latency at a fixed rate."""
     return command(
         stack, "load", "--label", LABEL, "--probes", str(faces.stream), "--requests", str(int(rate * seconds)),

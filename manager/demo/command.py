@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from manager.demo import steps
 from manager.demo.check import Gallery, compare
 from manager.demo.direct import direct_per_s, published
 from manager.demo.plan import Wishes
-from manager.demo.tables import figures, table
+from manager.demo.tables import figures, printed, table
 from manager.demo.usage import usage
 from manager.embedded.interrupting import stop_in_order
 from manager.embedded.stack import Stack, running
@@ -70,7 +69,7 @@ def demo(context: Context, /, json_file: Path | None, **options: Any) -> None:
         part = json_file.with_name(f".{json_file.name}.part")
         part.write_text(json.dumps(found, indent=1) + "\n")
         part.replace(json_file)
-    Console(width=None if sys.stdout.isatty() else 110).print(shown)
+    printed(shown)
     Console(soft_wrap=True).print(
         f"report: {wishes.out / 'report.html'}\nDask dashboard while it ran: {dashboard}; `lim up` keeps one running\n"
         f"the demo took {time.monotonic() - began:.0f} s; everything it started has ended"

@@ -1,4 +1,4 @@
-"""What a demo run does, and with what."""
+"""What a person wants of a demo."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,9 @@ def wait_served(stack: Stack, index_id: str) -> None:
     _wait(stack, lambda held: index_id in {one["index_id"] for one in held}, f"index {index_id}")
 
 
-def wait_labels(stack: Stack, count: int) -> None:
-    """Until the matcher holds at least so many labels."""
-    _wait(stack, lambda held: len(held) >= count, f"{count} labels")
+def wait_labels(stack: Stack, labels: Collection[str]) -> None:
+    """Until the matcher serves all of these."""
+    _wait(stack, lambda held: set(labels) <= {one["label"] for one in held}, f"{len(labels)} labels")
 
 
 def _wait(stack: Stack, seen: Callable[[list[dict[str, Any]]], bool], what: str) -> None:

@@ -1,10 +1,12 @@
-"""The figures of a demo, as JSON and as one table for people."""
+"""The figures of a demo: as JSON for machines, as one table for people."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from manager.demo.check import Checked
@@ -34,6 +36,11 @@ def figures(
         },
         "memory": {"bytes_per_vector": built["memory"]["bytes_per_vector"]},
     }  # fmt: skip
+
+
+def printed(shown: Table) -> None:
+    """Print a table: as wide as the terminal, or wide enough for a file."""
+    Console(width=None if sys.stdout.isatty() else 120).print(shown)
 
 
 def table(found: dict[str, Any], built: dict[str, Any], streamed: dict[str, Any], checked: Checked) -> Table:
