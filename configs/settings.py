@@ -191,6 +191,8 @@ class Matcher(Section):
     """Deliveries after which a request goes to the dead letters."""
     shutdown_s: Seconds = 10.0
     """Longest orderly shutdown."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where loaded indexes are searched; `auto` takes a GPU where one answers and the index fits."""
     labels: str = ""
     """Labels to serve, with commas between; empty = all."""
 

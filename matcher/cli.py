@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 from dataclasses import replace
 
@@ -34,6 +35,9 @@ def matcher(context: Context, port: int | None, matcher_id: str, labels: str | N
         settings = replace(settings, http=replace(settings.http, matcher_port=port))
     if labels is not None:
         settings = replace(settings, matcher=replace(settings.matcher, labels=labels))
+    # each loaded index keeps files mapped; the usual soft limit of 1,024 would end at some hundred labels
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.run(serve(settings, matcher_id))
 
 

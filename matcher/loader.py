@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from configs.settings import Cache as CacheSettings
 from matcher.errors import NotLoaded, SearchFailed
 from matcher.residency import Held, Residency
 from pipeline.artifact import Cache, Manifest, Store, list_heads, read_head, read_manifest
+from pipeline.device.gpu_session import why_not
 from pipeline.search.index import Index
 from pipeline.search.opening import open_index
+
+logger = logging.getLogger(__name__)
 
 WARM_UP = 4
 """Queries searched before an index answers."""
@@ -21,9 +25,10 @@ WARM_UP = 4
 class Loader:
     """Bucket and cache; no state of its own but what the cache holds."""
 
-    def __init__(self, store: Store, cache: CacheSettings, environ: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, cache: CacheSettings, environ: Mapping[str, str], device: str = "cpu") -> None:
         home = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         self.store = store
+        self._device = _found(device)
         self._cache = Cache(Path(cache.folder) if cache.folder else home / "lim", cache.quota_bytes)
 
     def heads(self) -> dict[str, str]:
@@ -45,7 +50,7 @@ class Loader:
         try:
             folder = self._cache.fetch(self.store, manifest, shard)
             try:
-                index = open_index(folder, manifest, shard)
+                index = open_index(folder, manifest, shard, device=self._device)
                 _warm(index)
             except BaseException:
                 self._cache.release(folder)
@@ -60,6 +65,15 @@ class Loader:
         """Free an index; its files may be evicted from then on."""
         held.index.close()
         self._cache.release(held.folder)
+
+
+def _found(device: str) -> str:
+    """`cpu` for `auto` where no GPU answers: asked and logged once, not for each index."""
+    if device != "auto":
+        return device
+    missing = why_not()
+    logger.info("Searching on %s.", f"the CPU: {missing}" if missing else "a GPU")
+    return "cpu" if missing else "auto"
 
 
 def _warm(index: Index) -> None:

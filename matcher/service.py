@@ -66,7 +66,7 @@ class Service:
             Deadlines(matcher.default_ttl_ms, matcher.max_ttl_ms, self.announcer.now_ms),
         )  # fmt: skip
         self.watch = Watch(
-            Loader(open_store(settings.storage.bucket, settings.storage), settings.cache, environ), self.residency,
+            Loader(open_store(settings.storage.bucket, settings.storage), settings.cache, environ, matcher.device), self.residency,
             self.consumer, self.announcer, matcher,
         )  # fmt: skip
         self.stopping = asyncio.Event()
