@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from manager.embedded.stack import Stack, running
 
 COUNT = click.IntRange(1)
 
+Line = tuple[str, str, str, bool | None]
+"""Figure, measured, wanted, whether it is as wanted."""
+
 
 @click.group()
 def bench() -> None:
@@ -41,15 +45,44 @@ def bench() -> None:
 def stream(context: Context, /, rows: int, requests: int, json_file: Path | None, **how: Any) -> None:
     """The stream beside calling the same index directly; then quiet lists beside a flooded one."""
     wishes = Wishes(rows=rows, probes=requests, recipe="scan", settings=context.settings)
+    with _stack(context) as stack:
+        found = _measured(stack, wishes, **how)
+    _shown(found, f"lim bench stream, {rows:,} rows", json_file)
+
+
+@bench.command()
+@click.option("--lists", default=1_000, show_default=True, type=COUNT, help="Quiet lists beside the flooded one.")
+@click.option("--repeats", default=3, show_default=True, type=COUNT, help="Interleaved rounds; medians are shown.")
+@click.option("--seconds", default=10.0, show_default=True, help="Length of a round.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.pass_obj
+def lists(context: Context, /, json_file: Path | None, **how: Any) -> None:
+    """Only the last part of `stream`: quiet lists beside a flooded one."""
+    wishes = Wishes(rows=4_000, probes=2_000, settings=context.settings)
+    with _stack(context) as stack:
+        found = {
+            "flood": quiet_and_flooded(stack, steps.faces(stack, wishes), how["lists"], how["seconds"], how["repeats"])
+        }
+    _shown(found, "lim bench lists", json_file)
+
+
+@contextmanager
+def _stack(context: Context) -> Iterator[Stack]:
     stop_in_order()
     with (
         tempfile.TemporaryDirectory(prefix="lim-bench-", ignore_cleanup_errors=True) as folder,
         running(Path(folder), context.loaded) as stack,
     ):
-        found = _measured(stack, wishes, **how)
+        yield stack
+
+
+def _shown(found: dict[str, Any], title: str, json_file: Path | None) -> None:
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=1) + "\n")
-    printed(_table(found))
+    table = Table("figure", "measured", "wanted", "", title=f"{title}; medians")
+    for name, value, wanted, fine in _lines(found):
+        table.add_row(name, value, wanted, {True: "yes", False: "[bold red]no[/bold red]", None: ""}[fine])
+    printed(table)
 
 
 def _measured(stack: Stack, wishes: Wishes, *, repeats: int, lists: int, seconds: float) -> dict[str, Any]:
@@ -66,16 +99,14 @@ def _measured(stack: Stack, wishes: Wishes, *, repeats: int, lists: int, seconds
     return found
 
 
-def _table(found: dict[str, Any]) -> Table:
-    shown = Table("figure", "measured", "wanted", "", title=f"lim bench stream, {found['rows']:,} rows, medians")
-    for name, value, wanted, fine in _lines(found):
-        shown.add_row(name, value, wanted, {True: "yes", False: "[bold red]no[/bold red]", None: ""}[fine])
-    return shown
+def _lines(found: dict[str, Any]) -> Iterator[Line]:
+    if "rounds" in found:
+        yield from _streamed(found["rounds"], found["paced"])
+    if "flood" in found:
+        yield from _flooded(found["flood"])
 
 
-def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool | None]]:
-    """Figure, measured, wanted, whether it is as wanted."""
-    one, half, flood = found["rounds"], found["paced"], found.get("flood")
+def _streamed(one: dict[str, float], half: dict[str, Any]) -> Iterator[Line]:
     yield "the index called directly, batches of 256", f"{one['direct_per_s']:,.0f}/s", "", None
     yield "through Redis, 512 in flight", f"{one['probes_per_s']:,.0f}/s, p99 {one['p99_ms']:.0f} ms", "", None
     yield "share of what the overhead leaves", f"{one['of_model']:.3f}", "0.85 or more", one["of_model"] >= 0.85
@@ -86,11 +117,13 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool | None]]
     latency = f"p50 {half['p50_ms']:.1f} ms, p99 {half['p99_ms']:.1f} ms"
     yield f"at half of that, {half['rate']:,.0f}/s", latency, "p99 below 100", half["p99_ms"] < 100
     yield "  errors", str(sum(half["errors"].values())), "none", not half["errors"]
-    if flood:
-        alone = f"p50 {flood['alone_p50_ms']:.1f} ms, p99 {flood['alone_p99_ms']:.1f} ms"
-        yield f"{flood['lists']:,} quiet lists, 200/s in all", alone, "", None
-        beside = f"p50 {flood['flooded_p50_ms']:.1f} ms, p99 {flood['flooded_p99_ms']:.1f} ms"
-        name = f"  beside a flood of {flood['flood_per_s']:,.0f}/s (capacity {flood['capacity_per_s']:,.0f}/s)"
-        yield name, beside, "", None
-        yield "  ratio of p99, 5 ms at least", f"{flood['ratio']:.2f}", "2 or less", flood["ratio"] <= 2
-        yield "  errors", str(flood["errors"]), "none", not flood["errors"]
+
+
+def _flooded(flood: dict[str, Any]) -> Iterator[Line]:
+    alone = f"p50 {flood['alone_p50_ms']:.1f} ms, p99 {flood['alone_p99_ms']:.1f} ms"
+    yield f"{flood['lists']:,} quiet lists, 200/s in all", alone, "", None
+    beside = f"p50 {flood['flooded_p50_ms']:.1f} ms, p99 {flood['flooded_p99_ms']:.1f} ms"
+    name = f"  beside a flood of {flood['flood_per_s']:,.0f}/s (capacity {flood['capacity_per_s']:,.0f}/s)"
+    yield name, beside, "", None
+    yield "  ratio of p99, 5 ms at least", f"{flood['ratio']:.2f}", "2 or less", flood["ratio"] <= 2
+    yield "  errors", str(flood["errors"]), "none", not flood["errors"]
