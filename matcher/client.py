@@ -1,250 +1,175 @@
-"""The client: many requests in flight on one connection, answers on another."""
+"""The client: asks matchers over Redis for the most similar faces."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
-import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Unpack
 
-import numpy as np
-from msgpack import UnpackException
 from numpy.typing import ArrayLike
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from configs.settings import Client
-from matcher import keys
-from matcher.directory import Directory
-from matcher.errors import BadDescriptor, BadRequest, MatchError, Stale, TimedOut
-from matcher.flight import Flight
+from matcher.errors import Busy, NoIndex, TimedOut
+from matcher.exchange import Exchange
+from matcher.landing import Counts
 from matcher.merge import Answer, Sighting, across
-from matcher.messages import unpacked
-from matcher.transport import LOST, Sender, unreachable
-
-logger = logging.getLogger(__name__)
-
-TICK_S = 0.02
-"""How often deadlines and repeats are looked at: one timer for all flights."""
+from matcher.probe_bytes import pack
+from matcher.question import Options, Question
+from matcher.routes import Route
 
 
 class MatchClient:
     """`async with MatchClient(url, settings) as client: await client.match(label, descriptor)`.
 
-    Safe for any number of tasks of one event loop.  A request that gets no answer is sent again under the
-    same rid, so that an answer lost with a matcher or a connection costs time, not the answer.
+    Safe for any number of tasks of one event loop.  A request without an answer is sent again under the same
+    rid, so an answer lost with a matcher or a connection costs time, not the answer; a second one is dropped.
     """
 
     def __init__(self, redis_url: str, settings: Client | None = None) -> None:
-        self._settings = settings or Client()
         self._url = redis_url
-        self.id = uuid.uuid4().hex[:12]
-        self._redis: Redis = Redis.from_url(redis_url, protocol=2, socket_timeout=10, socket_connect_timeout=3)
-        self._sender = Sender(self._redis)
-        self._flights: dict[str, Flight] = {}
-        self._counter = itertools.count()
-        self._slots = asyncio.Semaphore(self._settings.in_flight)
-        self.directory = Directory()
-        self._used: set[str] = set()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._closing = False  # Redis' client may turn a cancellation into a time-out: cancelled loops look here, too
+        self._settings = settings or Client()
+        self._plain = Question(timeout_s=self._settings.timeout_ms / 1000)
+        self._places = asyncio.Semaphore(self._settings.in_flight)
+        self._exchange: Exchange | None = None
 
     async def __aenter__(self) -> MatchClient:
-        pubsub = self._redis.pubsub()
-        try:
-            await pubsub.subscribe(keys.answer_channel(self.id))
-            await self.directory.refresh(self._redis, self._used)
-        except (*LOST, RedisError) as error:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
-            await self._redis.aclose()
-            raise unreachable(self._url, error) from error
-        loops = (self._listen(pubsub), self._tick(), self._refresh())
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        """Connect; raises Unreachable."""
+        exchange = Exchange(self._url, self._settings.refresh_s, self._settings.in_flight)
+        await exchange.session.start()
+        self._exchange = exchange
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for flight in self._flights.values():
-            flight.expire(TimedOut(f"{flight.rid}: the client was closed before the answer came"))
-        await self._sender.close()
-        await self._redis.aclose()
+        """Disconnect; what is under way raises TimedOut."""
+        if self._exchange is not None:
+            self._exchange.close()
+            await self._exchange.session.close()
 
-    async def match(
-        self, label: str, descriptor: ArrayLike, *, limit: int = 10, threshold: float | None = None,
-        timeout_s: float | None = None, **more: str | int,
-    ) -> Answer:  # fmt: skip
-        """The `limit` most similar rows of a label to a descriptor (dim,), of similarity `threshold` or more.
+    @property
+    def id(self) -> str:
+        """Of this client: rids begin with it, its channel ends with it."""
+        return self._open.id
 
-        `more` are further fields of the wire: group_by="person", min_watermark, descriptor_version,
-        luna_request_id.  Raises a MatchError: NoIndex at once when nobody serves the label, TimedOut
-        when no answer came in time.
+    @property
+    def counts(self) -> Counts:
+        """What was sent, repeated and dropped so far."""
+        return self._open.counts
+
+    @property
+    def under_way(self) -> int:
+        """Requests sent and not answered yet."""
+        return len(self._open.flights.by_rid)
+
+    @property
+    def connected(self) -> bool:
+        """Whether Redis is there."""
+        return self._open.session.line is not None
+
+    def backlog(self, label: str) -> int:
+        """Requests of everybody that wait for a label, as matchers last published."""
+        route = self._open.routes.use(label)
+        return route.backlog if route else 0
+
+    async def index_of(self, label: str) -> str:
+        """The index that requests for a label go to, as last seen; empty when nobody serves it."""
+        return (self._open.routes.use(label) or await self._first(label, self._plain.timeout_s)).index_id
+
+    async def match(self, label: str, descriptor: ArrayLike | bytes, **options: Unpack[Options]) -> Answer:
+        """The faces of a label that are most similar to a descriptor (dim,) of any float type and length.
+
+        Waits for a place among `client.in_flight` requests.  Raises a MatchError: at once NoIndex when nobody
+        serves the label, Busy when too much waits for it, BadDescriptor and BadRequest; later TimedOut,
+        Expired, or what the matcher answers.
         """
-        await self._slots.acquire()
-        try:
-            future = await self.send(label, descriptor, limit=limit, threshold=threshold, timeout_s=timeout_s, **more)
-        except BaseException:
-            self._slots.release()
-            raise
-        future.add_done_callback(self._ended)
-        return await future
-
-    async def match_labels(
-        self, labels: Sequence[str], descriptor: ArrayLike, *, limit: int = 10, **more: Any
-    ) -> tuple[Sighting, ...]:
-        """One probe against several labels (watchlists): the best of all, each with its label."""
-        return across(
-            await asyncio.gather(*(self.match(label, descriptor, limit=limit, **more) for label in labels)), limit
-        )
-
-    async def match_many(self, label: str, descriptors: ArrayLike, *, limit: int = 10, **more: Any) -> list[Answer]:
-        """Answers for the rows of (n, dim) descriptors, in order; raises the first error."""
-        return [answer async for answer in self.stream(label, np.asarray(descriptors), limit=limit, **more)]
-
-    async def stream(self, label: str, descriptors: Iterable[ArrayLike], **more: Any) -> AsyncIterator[Answer]:
-        """Answers in the order of the probes, with as many in flight as the settings allow."""
-        waiting: asyncio.Queue[asyncio.Future[Answer] | None] = asyncio.Queue(self._settings.in_flight)
-
-        async def feed() -> None:
-            try:
-                for descriptor in descriptors:
-                    await self._slots.acquire()
-                    try:
-                        future = await self.send(label, descriptor, **more)
-                    except BaseException:
-                        self._slots.release()
-                        raise
-                    future.add_done_callback(self._ended)
-                    await waiting.put(future)
-            except asyncio.CancelledError:
-                raise  # nobody listens any more
-            except BaseException:
-                await waiting.put(None)
-                raise
-            await waiting.put(None)
-
-        feeder = asyncio.create_task(feed())
-        try:
-            while (future := await waiting.get()) is not None:
-                yield await future
-            await feeder
-        finally:
-            feeder.cancel()
+        async with self._places:
+            return await (await self.send(label, descriptor, **options))
 
     async def send(
-        self, label: str, descriptor: ArrayLike, *, limit: int = 10, threshold: float | None = None,
-        timeout_s: float | None = None, **more: str | int,
-    ) -> asyncio.Future[Answer]:  # fmt: skip
-        """Put a request on its way; the future gets its answer.  Does not wait for a free place in flight."""
-        served = await self._served(label)
-        if limit < 1:  # how many are too many is the matcher's to say
-            raise BadRequest(f"limit: expected 1 or more, got {limit}")
-        vector = np.ascontiguousarray(descriptor, np.float32)
-        if vector.shape != (served.dim,):
-            raise BadDescriptor(f"expected a descriptor of {served.dim} numbers, got shape {vector.shape}")
-        loop = asyncio.get_running_loop()
-        life = timeout_s or self._settings.timeout_ms / 1000
-        rid = f"{self.id}-{next(self._counter)}"
-        fields: list[bytes | str | int] = [
-            "rid", rid, "v", keys.PROTOCOL, "label", label, "limit", limit, "descriptor", vector.tobytes(),
-            "response_channel", keys.answer_channel(self.id),
-        ]  # fmt: skip
-        if threshold is not None:
-            fields += ["threshold", repr(float(threshold))]
-        for name, value in more.items():
-            fields += [name, value]
-        now = loop.time()
-        future: asyncio.Future[Answer] = loop.create_future()
-        flight = Flight(rid, label, fields, limit, now + life, future, now + life / 3, life / 3)
-        self._flights[rid] = flight
-        self._sender.put(keys.index_stream(label, served.index_id), flight, life)
-        return future
+        self, label: str, descriptor: ArrayLike | bytes, **options: Unpack[Options]
+    ) -> asyncio.Future[Answer]:
+        """Send a request without waiting for a place or the answer, which the future gets; raises as `match` does."""
+        exchange = self._open
+        question = self._question(options) if options else self._plain
+        route = exchange.routes.use(label) or await self._first(label, question.timeout_s)
+        self._check(label, route, question)
+        return exchange.ask(label, route, pack(descriptor, route.dim), question)
 
-    async def _served(self, label: str) -> Any:
-        if label not in self._used:
-            self._used.add(label)
-            try:
-                await self.directory.meet(self._redis, self._used, label)
-            except LOST as error:
-                self._used.discard(label)
-                raise unreachable(self._url, error) from error
-        return self.directory.find(label, self._settings.max_backlog)
+    def stream(
+        self, label: str, descriptors: Iterable[ArrayLike], **options: Unpack[Options]
+    ) -> AsyncGenerator[Answer]:
+        """Answers in the order of the descriptors, `client.in_flight` of them under way; raises the first error."""
+        return self.stream_pairs(((label, descriptor) for descriptor in descriptors), **options)
 
-    def _ended(self, future: asyncio.Future[Answer]) -> None:
-        self._slots.release()
-        if not future.cancelled():
-            future.exception()  # seen: after the first error of a stream nobody awaits the others
-
-    async def _listen(self, pubsub: Any) -> None:
-        while not self._closing:
-            try:
-                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=5.0)
-            except (*LOST, RedisError) as error:
-                logger.warning("Redis went away (%s); requests in flight are sent again.", error)
-                await asyncio.sleep(0.1)
-                for flight in self._flights.values():
-                    flight.repeat_at = 0.0  # answers published meanwhile are lost
-                continue
-            if message is not None:
-                self._heard(message["data"])
-
-    def _heard(self, data: bytes) -> None:
+    async def stream_pairs(
+        self, pairs: Iterable[tuple[str, ArrayLike]], **options: Unpack[Options]
+    ) -> AsyncGenerator[Answer]:
+        """The same for pairs of a label and a descriptor: many labels in one stream."""
+        # A bound of its own, not the places of `match`: two streams read in turn would wait for each other's places.
+        flying: deque[asyncio.Future[Answer]] = deque()
         try:
-            for answer in unpacked(data):
-                self._landed(answer)
-        except (ValueError, KeyError, TypeError, AttributeError, UnpackException) as error:
-            logger.warning("Something that is no answer came on our channel (%s: %s).", type(error).__name__, error)
+            for label, descriptor in pairs:
+                if len(flying) >= self._settings.in_flight:
+                    yield await flying[0]
+                    flying.popleft()
+                flying.append(await self.send(label, descriptor, **options))
+            while flying:
+                yield await flying[0]
+                flying.popleft()
+        finally:
+            for future in flying:
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # looked at: asyncio need not report what the first error stands for
 
-    def _landed(self, message: dict[str, Any]) -> None:
-        flight = self._flights.get(message["rid"])
-        if flight is None:
-            return  # a repeat's second answer
+    async def match_many(
+        self, label: str, descriptors: Iterable[ArrayLike], **options: Unpack[Options]
+    ) -> list[Answer]:
+        """Answers for the rows of descriptors (n, dim), in order; raises the first error."""
+        return [answer async for answer in self.stream(label, descriptors, **options)]
+
+    async def match_labels(
+        self, labels: Sequence[str], descriptor: ArrayLike | bytes, **options: Unpack[Options]
+    ) -> tuple[Sighting, ...]:
+        """One descriptor against several labels (watchlists): the best `limit` of all, each with its label.
+
+        Raises the error of a label that cannot be asked: no one is cleared by a list that did not answer.
+        """
+        answers = await asyncio.gather(*(self.match(label, descriptor, **options) for label in labels))
+        return across(answers, options.get("limit", self._plain.limit))
+
+    @property
+    def _open(self) -> Exchange:
+        if self._exchange is None:
+            raise RuntimeError("use the client in an `async with` block: it is not connected yet")
+        return self._exchange
+
+    def _question(self, options: Options) -> Question:
+        if "timeout_s" not in options:
+            options["timeout_s"] = self._plain.timeout_s
+        return Question(**options)
+
+    async def _first(self, label: str, timeout_s: float) -> Route:
         try:
-            over = flight.take(message)
-        except Stale:
-            flight.repeat_at = 0.0
-            self._used.discard(flight.label)  # look where it is served now before it is sent again
-            return
-        if over:
-            del self._flights[message["rid"]]
+            async with asyncio.timeout(timeout_s):
+                return await self._open.routes.of(label)
+        except TimeoutError:
+            raise TimedOut(f"{label}: Redis did not say who serves it within {timeout_s:g} s; is it running?") from None
 
-    async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._closing:
-            await asyncio.sleep(TICK_S)
-            now = loop.time()
-            for flight in list(self._flights.values()):
-                if now >= flight.deadline:
-                    flight.expire(
-                        TimedOut(
-                            f"{flight.rid}: no answer for label {flight.label!r} in time: is its matcher overloaded?"
-                        )
-                    )
-                if flight.future.done():
-                    self._flights.pop(flight.rid, None)
-                elif now >= flight.repeat_at:
-                    await self._repeat(flight, now)
-
-    async def _repeat(self, flight: Flight, now: float) -> None:
-        flight.repeat_at = now + flight.repeat_s
-        try:
-            served = await self._served(flight.label)
-        except MatchError as error:  # also NoIndex: it may come back before the deadline
-            logger.debug("%s is not repeated yet: %s.", flight.rid, error)
-            return
-        self._sender.put(keys.index_stream(flight.label, served.index_id), flight, flight.deadline - now)
-
-    async def _refresh(self) -> None:
-        while not self._closing:
-            await asyncio.sleep(self._settings.refresh_s)
-            try:
-                await self.directory.refresh(self._redis, self._used)
-            except (*LOST, RedisError) as error:
-                logger.debug("Nobody tells who serves what: %s.", error)
+    def _check(self, label: str, route: Route, question: Question) -> None:
+        if not route.index_id:
+            raise NoIndex(
+                f"nobody serves label {label!r}: publish an index for it (`lim build`) and start a matcher (`lim matcher`)"
+            )
+        if route.missing and not question.allow_partial:
+            raise NoIndex(
+                f"label {label!r}: nobody serves shards {list(route.missing)} of index {route.index_id}: start more matchers"
+            )
+        allowed = self._settings.max_backlog
+        if route.backlog >= allowed:
+            raise Busy(
+                f"label {label!r}: {route.backlog} requests are waiting, {allowed} are allowed (client.max_backlog): "
+                "try later or start more matchers"
+            )

@@ -1,66 +1,72 @@
-"""A request on its way: what is needed to send it again, and what came back so far."""
+"""Requests under way: what each still needs, when the next thing is due."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
-from matcher.errors import BY_CODE, MatchError, Stale
-from matcher.merge import Answer, Candidate, merged
+from matcher.merge import Answer
+from matcher.question import Question
+
+TICK_S = 0.02
+"""How finely time-outs are kept: one timer for all requests instead of one for each."""
 
 
-@dataclass(slots=True)
 class Flight:
-    """Lives until it is answered or its deadline passes."""
+    """One request under way."""
 
-    rid: str
-    label: str
-    fields: list[bytes | str | int]
-    """Flat fields of the stream entry but `ttl_ms`."""
-    limit: int
-    deadline: float
-    """Loop time."""
-    future: asyncio.Future[Answer]
-    repeat_at: float
-    """Loop time at which it is sent again; an answer may have been lost with a matcher or a connection."""
-    repeat_s: float
-    parts: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Answers of shards by number."""
+    __slots__ = ("answer", "deadline", "descriptor", "due", "index_id", "label", "parts", "question", "repeats", "rid")
 
-    def take(self, message: dict[str, Any]) -> bool:
-        """Use an answer; says whether the flight is over.  Raises Stale when it must go to another index."""
-        if self.future.done():
-            return True
-        if error := message.get("error"):
-            kind = BY_CODE.get(error["error_code"], MatchError)
-            if kind is Stale:
-                raise Stale(error["detail"])
-            self.future.set_exception(kind(error["detail"]))
-            return True
-        if message["shards"] == 1:
-            self._land([message], partial=False)
-            return True
-        if self.parts and next(iter(self.parts.values()))["index_id"] != message["index_id"]:
-            self.parts.clear()  # never a mixture: the flight was repeated to a newer index
-        self.parts[message["shard"]] = message
-        if len(self.parts) < message["shards"]:
-            return False
-        self._land(list(self.parts.values()), partial=False)
-        return True
+    def __init__(
+        self, rid: str, label: str, descriptor: bytes, question: Question, answer: asyncio.Future[Answer]
+    ) -> None:
+        self.rid, self.label, self.descriptor, self.question, self.answer = rid, label, descriptor, question, answer
+        self.index_id = ""
+        """The index it was last sent to."""
+        self.deadline = self.due = 0.0
+        """When it is of no use any more; when to look at it next.  Seconds of the event loop."""
+        self.repeats = 0
+        self.parts: dict[str, dict[int, Answer]] = {}
+        """Answers of shards by index id, while others are missing."""
 
-    def expire(self, error: MatchError) -> None:
-        """The deadline passed: what some shards said is a partial answer."""
-        if self.future.done():
-            return
-        if self.parts:
-            self._land(list(self.parts.values()), partial=True)
+
+class Flights:
+    """All requests under way by rid.  A wheel of slots of `TICK_S` says which are due."""
+
+    def __init__(self, on_due: Callable[[Flight, float], None]) -> None:
+        self.by_rid: dict[str, Flight] = {}
+        self._on_due = on_due
+        self._loop = asyncio.get_running_loop()
+        # Slots hold rids, not flights: what was answered long before its deadline must not stay in memory until then.
+        self._slots: dict[int, list[str]] = {}
+        self._swept = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, flight: Flight) -> None:
+        """A new request, or one whose `due` has moved."""
+        self.by_rid[flight.rid] = flight
+        slot = int(flight.due / TICK_S) + 1
+        if slot in self._slots:
+            self._slots[slot].append(flight.rid)
         else:
-            self.future.set_exception(error)
+            self._slots[slot] = [flight.rid]
+        if self._timer is None:
+            self._swept = int(self._loop.time() / TICK_S)
+            self._timer = self._loop.call_later(TICK_S, self._sweep)
 
-    def _land(self, messages: list[dict[str, Any]], *, partial: bool) -> None:
-        lists = [tuple(map(Candidate._make, message["result"])) for message in messages]
-        candidates = lists[0] if len(lists) == 1 else merged(lists, self.limit)
-        first = messages[0]
-        watermark = min(message["watermark"] for message in messages)
-        self.future.set_result(Answer(first["label"], first["index_id"], watermark, candidates, partial))
+    def close(self) -> None:
+        """Look at nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        last = int(now / TICK_S)
+        for slot in range(self._swept, last + 1):
+            for rid in self._slots.pop(slot, ()):
+                flight = self.by_rid.get(rid)
+                if flight is not None:
+                    self._on_due(flight, now)
+        self._swept = last + 1
+        # While something is due later the wheel turns; `add` starts it again otherwise.
+        self._timer = self._loop.call_later(TICK_S, self._sweep) if self._slots else None

@@ -3,167 +3,104 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-import time
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
 
 from configs.cli import Context
 from configs.settings import Settings
 from matcher.client import MatchClient
-from matcher.errors import MatchError
+from matcher.figures import write_figures
+from matcher.load_run import Load, Measured, run
 from matcher.merge import Answer
 from matcher.outputs import expect_folders
-from matcher.probes import read_probes
-
-
-@dataclass(slots=True)
-class Result:
-    """What was measured."""
-
-    latencies: list[float] = field(default_factory=list)
-    """Seconds of answered requests, in order of completion."""
-    errors: Counter[int] = field(default_factory=Counter)
-    answers: dict[int, Answer] = field(default_factory=dict)
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    missing: int = 0
-    whole: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when every request has ended."""
-
-    def ended(self) -> None:
-        """One request more has an answer or an error."""
-        self.missing -= 1
-        if not self.missing:
-            self.whole.set()
+from matcher.probes import ProbesError, read_probes
+from matcher.progress import Bar
 
 
 @click.command()
-@click.option("--label", "labels", multiple=True, help="The list to ask for; several are asked in turn.")
-@click.option("--labels-from", type=click.Path(path_type=Path, exists=True), help="A file with a label per line.")
+@click.option("--label", "labels", multiple=True, help="The list to ask; several are asked in turn.")
+@click.option("--labels-from", type=click.Path(path_type=Path), help="A file with a label on each line.")
 @click.option(
-    "--probes", type=click.Path(path_type=Path), required=True, help="A .npy, .npz or .parquet file of vectors."
+    "--probes", type=click.Path(path_type=Path), required=True, help="A .npy, .npz or .parquet file of descriptors."
 )
-@click.option("--requests", default=0, help="How many to send; by default each probe once.")
-@click.option("--limit", default=10, show_default=True, help="Candidates per probe.")
-@click.option("--in-flight", default=512, show_default=True, help="Requests on their way at once (closed loop).")
-@click.option("--rate", type=float, help="Requests a second at a fixed pace (open loop), whatever is still on its way.")
-@click.option(
-    "--answers",
-    type=click.Path(path_type=Path),
-    help="Write ids and similarities to this .npz, in order of the probes.",
-)
+@click.option("--requests", type=click.IntRange(min=1), help="Requests; without, one for each probe.")
+@click.option("--limit", default=10, show_default=True, help="Candidates of each request.")
+@click.option("--in-flight", type=click.IntRange(min=1), help="Requests under way at once; without, client.in_flight.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests a second, whatever is under way.")
+@click.option("--answers", type=click.Path(path_type=Path), help="Write the answers to this .npz file.")
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
 @click.pass_obj
 def load(context: Context, /, **options: Any) -> None:
-    """Send probes as fast as answers come, or at a fixed rate; latency counts from when a request was due."""
-    labels = [*options["labels"], *(options["labels_from"].read_text().split() if options["labels_from"] else ())]
+    """Ask as fast as answers come, or at a fixed rate; latency counts from when a request was due."""
+    settings = context.settings
+    expect_folders(options["answers"], options["json_file"])
+    work = _load(settings, options)
+    with Bar("requests", work.requests) as bar:
+        measured = asyncio.run(_run(settings, work, bar))
+    if options["answers"]:
+        _keep(options["answers"], measured.answers, work.limit)
+    figures = measured.figures()
+    if options["json_file"]:
+        write_figures(options["json_file"], figures)
+    else:
+        _show(figures, measured)
+
+
+def _load(settings: Settings, options: dict[str, Any]) -> Load:
+    if options["rate"] and options["in_flight"]:
+        raise click.UsageError("give --in-flight or --rate, not both")
+    labels = options["labels"] + (_labels(options["labels_from"]) if options["labels_from"] else ())
     if not labels:
         raise click.UsageError("give --label or --labels-from")
-    expect_folders(options["answers"], options["json_file"])
     probes = read_probes(options["probes"])
-    count = options["requests"] or len(probes)
-    result = asyncio.run(_run(context.settings, labels, probes, count, options))
-    if options["answers"]:
-        _keep(options["answers"], result, options["limit"])
-    figures = summary(result)
-    if options["json_file"] == "-":
-        click.echo(json.dumps(figures))
-    elif options["json_file"]:
-        Path(options["json_file"]).write_text(json.dumps(figures))
-    else:
-        Console().print_json(data=figures)
+    return Load(
+        labels=labels, probes=probes, requests=options["requests"] or len(probes), limit=options["limit"],
+        in_flight=options["in_flight"] or settings.client.in_flight, rate=options["rate"],
+        keep=options["answers"] is not None,
+    )  # fmt: skip
 
 
-async def _run(
-    settings: Settings, labels: list[str], probes: NDArray[np.float32], count: int, options: dict[str, Any]
-) -> Result:
-    in_flight = options["in_flight"] if not options["rate"] else 1 << 20
-    client_settings = replace(settings.client, in_flight=in_flight)
-    result = Result(missing=count)
-    async with MatchClient(settings.redis.url, client_settings) as client:
-        await client.match(
-            labels[0], probes[0], limit=options["limit"]
-        )  # connections and pages are there before the clock starts
-        began, cpu = time.perf_counter(), time.process_time()
-        said = began
-        slots = asyncio.Semaphore(in_flight)
-        for number in range(count):
-            due = time.perf_counter()
-            if options["rate"]:
-                due = began + number / options["rate"]
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            else:
-                await slots.acquire()
-                due = time.perf_counter()
-            await _send(
-                client,
-                labels[number % len(labels)],
-                probes[number % len(probes)],
-                options["limit"],
-                (result, slots, due, number),
-            )
-            if sys.stderr.isatty() and time.perf_counter() - said > 0.5:
-                said = time.perf_counter()
-                click.echo(f"\r{number:,} of {count:,} sent, {number / (said - began):,.0f}/s ", nl=False, err=True)
-        await result.whole.wait()
-        result.seconds, result.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
-    return result
-
-
-async def _send(
-    client: MatchClient,
-    label: str,
-    probe: NDArray[np.float32],
-    limit: int,
-    about: tuple[Result, asyncio.Semaphore, float, int],
-) -> None:
-    result, slots, due, number = about
-
-    def landed(future: asyncio.Future[Answer]) -> None:
-        slots.release()
-        error = future.exception()
-        if error is None:
-            result.latencies.append(time.perf_counter() - due)
-            result.answers[number] = future.result()
-        else:
-            result.errors[getattr(error, "error_code", 0)] += 1
-        result.ended()
-
+def _labels(path: Path) -> tuple[str, ...]:
     try:
-        (await client.send(label, probe, limit=limit)).add_done_callback(landed)
-    except MatchError as error:
-        slots.release()
-        result.errors[error.error_code] += 1
-        result.ended()
+        labels = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProbesError(f"{path}: expected a text file with a label on each line: {error}") from error
+    if not labels:
+        raise ProbesError(f"{path}: expected a label on each line, got none")
+    return labels
 
 
-def summary(result: Result) -> dict[str, Any]:
-    """Figures as JSON fields; milliseconds of answered requests."""
-    answered = len(result.latencies)
-    total = answered + result.errors.total()
-    points = np.percentile(result.latencies, [50, 99, 100]) * 1e3 if answered else [0.0] * 3
-    return {
-        "requests": total, "answered": answered, "errors": {str(code): count for code, count in result.errors.items()},
-        "seconds": result.seconds, "probes_per_s": answered / result.seconds if result.seconds else 0.0,
-        "p50_ms": float(points[0]), "p99_ms": float(points[1]), "max_ms": float(points[2]),
-        "cpu_us_per_request": result.cpu_seconds / max(total, 1) * 1e6,
-    }  # fmt: skip
+async def _run(settings: Settings, work: Load, bar: Bar) -> Measured:
+    in_flight = max(work.in_flight, settings.client.in_flight)
+    async with MatchClient(settings.redis.url, replace(settings.client, in_flight=in_flight)) as client:
+        return await run(client, work, bar)
 
 
-def _keep(path: Path, result: Result, limit: int) -> None:
-    """Ids as text (n, limit), similarities (n, limit), and which probe each row answers (n,)."""
-    order = sorted(result.answers)
-    ids, similarities = np.full((len(order), limit), "", object), np.full((len(order), limit), -1.0, np.float32)
-    for row, number in enumerate(order):
-        for rank, one in enumerate(result.answers[number].candidates):
-            ids[row, rank], similarities[row, rank] = str(one.id), one.similarity
-    np.savez(path, probe=np.array(order), ids=ids.astype(str), similarities=similarities)
+def _keep(path: Path, answers: dict[int, Answer], limit: int) -> None:
+    """probe (n,) request numbers, index_ids (n,), ids (n, limit) text, similarities (n, limit) float32, -1 = none."""
+    numbers = sorted(answers)
+    ids = np.full((len(numbers), limit), "", object)
+    similarities = np.full((len(numbers), limit), -1, np.float32)
+    for row, number in enumerate(numbers):
+        for rank, candidate in enumerate(answers[number].candidates):
+            ids[row, rank], similarities[row, rank] = str(candidate.id), candidate.similarity
+    index_ids = np.array([answers[number].index_id for number in numbers], str)
+    with path.open("wb") as file:  # a name without .npz is kept as it is
+        np.savez(
+            file, probe=np.array(numbers, np.int64), index_ids=index_ids, ids=ids.astype(str), similarities=similarities
+        )
+
+
+def _show(figures: dict[str, Any], measured: Measured) -> None:
+    click.echo(f"{figures['answered']:,} of {figures['requests']:,} answered in {figures['seconds']:.2f} s")
+    click.echo(f"{figures['probes_per_s']:,.0f} probes/s, {figures['cpu_us_per_request']:.1f} µs of CPU a request here")
+    if measured.latencies:
+        click.echo(
+            "latency ms: " + ", ".join(f"{name[:-3]} {figures[name]:.2f}" for name in ("p50_ms", "p99_ms", "max_ms"))
+        )
+    for code, count in sorted(measured.errors.items()):
+        click.echo(f"{count:,} × {code}: {measured.messages[code]}")

@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import json
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Table as Shown
 
 from configs.cli import Context
 from configs.settings import Settings
 from matcher.client import MatchClient
+from matcher.figures import write_figures
+from matcher.match_table import Table
 from matcher.merge import Sighting, across
 from matcher.outputs import expect_folders
-from matcher.probes import ProbesError, read_probes
+from matcher.probes import read_probes
+from matcher.progress import Bar
+from matcher.question import Options
 
 SHOWN = 10
-"""Probes whose candidates are printed when there is no output file."""
+"""Probes whose candidates are printed when there is no file for them."""
 
-ENDINGS = (".parquet", ".csv", ".jsonl")
+Found = tuple[Sighting, ...]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it."""
+
+    seconds: float = 0.0
+    candidates: int = 0
+    first: list[Found] = field(default_factory=list)
+    """Candidates of the first probes, for people to read."""
 
 
 @click.command()
 @click.option("--label", "labels", multiple=True, required=True, help="The list to look in; several are merged.")
 @click.option(
-    "--probes", type=click.Path(path_type=Path), required=True, help="A .npy, .npz or .parquet file of vectors."
+    "--probes", type=click.Path(path_type=Path), required=True, help="A .npy, .npz or .parquet file of descriptors."
 )
-@click.option("--limit", default=10, show_default=True, help="Candidates per probe.")
+@click.option("--limit", default=10, show_default=True, help="Candidates of each probe.")
 @click.option("--threshold", type=float, help="Least similarity of a candidate.")
 @click.option(
     "--out",
@@ -47,107 +60,91 @@ ENDINGS = (".parquet", ".csv", ".jsonl")
 )
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
 @click.pass_obj
-def match(
-    context: Context, labels: tuple[str, ...], probes: Path, limit: int, threshold: float | None, out: Path | None,
-    wait_s: float, json_file: str | None,
-) -> None:  # fmt: skip
+def match(context: Context, /, **options: Any) -> None:
     """Ask the matchers for the best candidates of every probe."""
-    if out is not None and out.suffix not in ENDINGS:
-        raise ProbesError(
-            f"{out}: expected a name that ends in {', '.join(ENDINGS)}, got {out.suffix or 'no ending'!r}"
-        )
-    expect_folders(out, json_file)
-    vectors = read_probes(probes)
-    began = time.monotonic()
-    found = asyncio.run(_asked(context.settings, labels, vectors, {"limit": limit, "threshold": threshold}, wait_s))
-    seconds = time.monotonic() - began
-    if out is not None:
-        _write(out, found, several=len(labels) > 1)
+    settings, labels, out = context.settings, options["labels"], options["out"]
+    expect_folders(options["json_file"])
+    probes = read_probes(options["probes"])
+    wanted: Options = {"limit": options["limit"]}
+    if options["threshold"] is not None:
+        wanted["threshold"] = options["threshold"]
+    with ExitStack() as stack:
+        table = stack.enter_context(Table(out, labelled=len(labels) > 1)) if out else None
+        bar = stack.enter_context(Bar("probes", len(probes)))
+        outcome = asyncio.run(_ask(settings, _Job(labels, probes, wanted, options["wait_s"], table), bar))
     figures = {
-        "probes": len(vectors),
-        "candidates": sum(map(len, found)),
-        "seconds": seconds,
-        "probes_per_s": len(vectors) / seconds,
-    }
-    if json_file == "-":
-        click.echo(json.dumps(figures))
-        return
-    if json_file:
-        Path(json_file).write_text(json.dumps(figures))
-    if out is None:
-        _show(found)
-    Console(stderr=True).print(
-        f"{len(vectors):,} probes in {seconds:.2f} s, {figures['probes_per_s']:,.0f}/s" + (f": {out}" if out else "")
-    )
+        "probes": len(probes), "candidates": outcome.candidates, "seconds": outcome.seconds,
+        "probes_per_s": len(probes) / outcome.seconds,
+    }  # fmt: skip
+    if options["json_file"]:
+        write_figures(options["json_file"], figures)
+    if options["json_file"] != "-":
+        _show(outcome, len(probes), out, labelled=len(labels) > 1)
 
 
-async def _served(client: MatchClient, labels: Sequence[str], wait_s: float) -> None:
-    """A label that was built a moment ago is loaded by the matchers within their next look at the bucket."""
+@dataclass(frozen=True, slots=True)
+class _Job:
+    labels: tuple[str, ...]
+    probes: NDArray[np.float32]
+    wanted: Options
+    wait_s: float
+    table: Table | None
+
+
+async def _ask(settings: Settings, job: _Job, bar: Bar) -> Outcome:
+    outcome = Outcome()
+    async with MatchClient(settings.redis.url, settings.client) as client:
+        await _until_served(client, job.labels, job.wait_s)
+        began = time.monotonic()
+        number = 0
+        async for found in _merged(client, job):
+            if job.table is not None:
+                job.table.add(number, found)
+            elif number < SHOWN:
+                outcome.first.append(found)
+            outcome.candidates += len(found)
+            number += 1
+            bar.advance()
+        outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+async def _until_served(client: MatchClient, labels: Sequence[str], wait_s: float) -> None:
+    """A label built a moment ago is loaded by the matchers within their next look at the bucket."""
     until = time.monotonic() + wait_s
     said = False
-    while missing := [label for label in labels if label not in client.directory.labels]:
+    while missing := [label for label in labels if not await client.index_of(label)]:
         if time.monotonic() > until:
             return  # asking says what is wrong
         if not said:
-            Console(stderr=True).print(f"waiting until a matcher serves {', '.join(missing)}")
+            click.echo(f"waiting until a matcher serves {', '.join(missing)}", err=True)
             said = True
         await asyncio.sleep(0.1)
 
 
-async def _asked(
-    settings: Settings, labels: Sequence[str], vectors: np.ndarray[Any, Any], wanted: dict[str, Any], wait_s: float
-) -> list[Sequence[Sighting]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    async with MatchClient(settings.redis.url, settings.client) as client:
-        await _served(client, labels, wait_s)
-        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task("asking", total=len(vectors) * len(labels))
-            per_label = []
-            for label in labels:
-                answers = []
-                async for answer in client.stream(label, vectors, **wanted):
-                    answers.append(answer)
-                    bar.advance(task)
-                per_label.append(answers)
-    return [across(answers, wanted["limit"]) for answers in zip(*per_label, strict=True)]
+async def _merged(client: MatchClient, job: _Job) -> AsyncIterator[Found]:
+    """Candidates of each probe in order, from all labels."""
+    pairs = ((label, probe) for probe in job.probes for label in job.labels)
+    answers = []
+    async for answer in client.stream_pairs(pairs, **job.wanted):
+        answers.append(answer)
+        if len(answers) == len(job.labels):
+            yield across(answers, job.wanted["limit"])
+            answers.clear()
 
 
-def _rows(found: list[Sequence[Sighting]]) -> Iterator[tuple[int, int, str, float, str]]:
-    for probe, candidates in enumerate(found):
-        for rank, one in enumerate(candidates, 1):
-            yield probe, rank, str(one.id), one.similarity, one.label
-
-
-def _write(out: Path, found: list[Sequence[Sighting]], *, several: bool) -> None:
-    """The table, whole or not at all; the label is a column when there are several."""
-    names = ["probe", "rank", "id", "similarity", "label"][: 5 if several else 4]
-    part = out.with_name(f".{out.name}.part")
-    try:
-        if out.suffix == ".parquet":
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-
-            columns = list(zip(*_rows(found), strict=True)) or [()] * 5
-            types = (pa.int64(), pa.int32(), pa.string(), pa.float32(), pa.string())
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
-            pq.write_table(pa.table(dict(zip(names, arrays, strict=False))), part)
-        elif out.suffix == ".csv":
-            with part.open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(names)
-                writer.writerows(row[: len(names)] for row in _rows(found))
-        else:
-            lines = (json.dumps(dict(zip(names, row, strict=False))) for row in _rows(found))
-            part.write_text("".join(f"{line}\n" for line in lines))
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _show(found: list[Sequence[Sighting]]) -> None:
-    table = Table("probe", "rank", "id", "similarity", "label", title="best candidates")
-    for probe, rank, name, similarity, label in _rows(found[:SHOWN]):
-        table.add_row(str(probe), str(rank), name, f"{similarity:.4f}", label)
-    Console().print(table)
-    if len(found) > SHOWN:
-        Console(stderr=True).print(f"{len(found) - SHOWN} more probes: give --out to write all")
+def _show(outcome: Outcome, probes: int, out: Path | None, *, labelled: bool) -> None:
+    if out is None:
+        table = Shown("probe", "rank", "id", "similarity", *(["label"] if labelled else []))
+        for probe, found in enumerate(outcome.first):
+            for rank, one in enumerate(found, 1):
+                label = [one.label] if labelled else []
+                table.add_row(str(probe), str(rank), str(one.id), f"{one.similarity:.4f}", *label)
+        Console().print(table)
+        if probes > len(outcome.first):
+            click.echo(f"{probes - len(outcome.first):,} more probes: give --out to write all", err=True)
+    to = f" → {out}" if out else ""
+    rate = probes / outcome.seconds
+    click.echo(
+        f"{probes:,} probes in {outcome.seconds:.2f} s, {rate:,.0f}/s, {outcome.candidates:,} candidates{to}", err=True
+    )

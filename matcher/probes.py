@@ -35,6 +35,8 @@ def read_probes(path: Path) -> NDArray[np.float32]:
         raise ProbesError(f"{path}: expected vectors, got a file that cannot be read ({error})") from error
     if found.ndim != 2 or found.dtype.kind not in "fiu":
         raise ProbesError(f"{path}: expected a matrix of numbers, got {found.dtype} of shape {found.shape}")
+    if found.dtype.itemsize == 1:  # quantised, and what its numbers mean stands nowhere
+        raise ProbesError(f"{path}: expected floats, got {found.dtype}: turn quantised descriptors into floats first")
     if not len(found):
         raise ProbesError(f"{path}: expected probes, got none")
     probes = np.ascontiguousarray(found, np.float32)

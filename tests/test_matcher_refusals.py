@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import redis
 from answering import STREAM, World, answering
 from matchers import Wire
 from published import DIM, publish_index, unit_rows
-from waiting import wait_until
+from waiting import eventually, wait_until
 
 from configs.settings import Client
 from matcher import keys
@@ -173,16 +173,13 @@ def test_past_its_deadline_a_request_is_expired_and_not_searched(world: World, w
 async def test_an_unread_request_times_out_in_the_client(world: World) -> None:
     async with MatchClient(world.url, Client(timeout_ms=200)) as client:
         await client.match("faces", world.faces.rows[0])
-        with redis.Redis.from_url(world.url) as line:
-            held = line.get(keys.serving("faces"))
-            try:
-                served = client.directory.labels["faces"]
-                client.directory.labels["faces"] = {"nowhere": replace(next(iter(served.values())), index_id="nowhere")}
-                with pytest.raises(TimedOut, match="no answer for label 'faces' in time"):
-                    await client.match("faces", world.faces.rows[0])
-            finally:
-                line.delete(keys.index_stream("faces", "nowhere"))
-                assert line.get(keys.serving("faces")) == held
+        world.matcher.signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(TimedOut, match="no answer for label 'faces' in time"):
+                await client.match("faces", world.faces.rows[0])
+        finally:
+            world.matcher.signal(signal.SIGCONT)
+        await eventually(lambda: client.counts.duplicates == 2, what="late answers to the request and to its repeat")
 
 
 async def test_too_long_a_queue_is_busy_at_once(world: World) -> None:
@@ -195,7 +192,7 @@ async def test_too_long_a_queue_is_busy_at_once(world: World) -> None:
                 await client.match("quiet", quiet.rows[0])
             assert line.xlen("quiet:quiet-1") == 0
             line.delete(keys.backlog("quiet"))
-            await asyncio.to_thread(wait_until, lambda: not client.directory.backlog, what="the client's next look")
+            await eventually(lambda: not client.backlog("quiet"), what="the client's next look")
             assert (await client.match("quiet", quiet.rows[0])).candidates
 
 

@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matcher import keys
-from matcher.directory import Directory, _indexes
 from matcher.errors import BY_CODE, BadDescriptor, BadRequest, MatchError, NoIndex, VersionDiffers
-from matcher.flight import Flight
 from matcher.messages import NotOfTheProtocol, Request, answer, failure, parse, unpacked, vector
+from matcher.routes import held
 
 GOLDEN = Path(__file__).parent / "golden" / "wire1"
 SERVED: dict[str, Any] = {"label": "l", "index_id": "i", "watermark": 3, "shard": 0, "shards": 1}
@@ -146,8 +145,10 @@ def test_golden_answers_are_read_and_written_as_ever() -> None:
 
 def test_a_golden_announcement_is_understood() -> None:
     data = (GOLDEN / "announcement.msgpack").read_bytes()
-    (one,) = _indexes([data, None])
-    assert (one["label"], one["index_id"], one["dim"], one["shards"]) == ("guests", "build-7", 512, 1)
+    found = held([data, None])
+    assert {label: list(indexes) for label, indexes in found.items()} == {"guests": ["build-7"]}
+    one = found["guests"]["build-7"]
+    assert (one.dim, one.shards, one.held, one.missing, one.retired) == (512, 1, {0}, (), False)
     assert msgpack.unpackb(data)["protocol"] == keys.PROTOCOL
 
 
@@ -158,23 +159,3 @@ def test_names_in_redis_are_those_of_wire_1() -> None:
         "backlog": keys.backlog("guests"), "dead": keys.dead("guests:build-7"), "answer_channel": keys.answer_channel("c"),
         "answer_streams": keys.ANSWER_STREAMS, "protocol": keys.PROTOCOL,
     }  # fmt: skip
-
-
-def test_nobody_serves_an_empty_directory() -> None:
-    with pytest.raises(NoIndex, match="nobody serves label 'l'"):
-        Directory().find("l", 10)
-
-
-async def test_shards_of_two_indexes_never_make_one_answer() -> None:
-    import asyncio
-
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    flight = Flight("r", "l", [], 2, 1e9, future, 1e9, 1.0)
-    old = SERVED | {"rid": "r", "index_id": "old", "shards": 2}
-    new = SERVED | {"rid": "r", "index_id": "new", "shards": 2, "watermark": 5}
-    assert not flight.take(old | {"shard": 0, "result": [["old-0", 0.9]]})
-    assert not flight.take(new | {"shard": 1, "result": [["new-1", 0.8]]})
-    assert flight.take(new | {"shard": 0, "watermark": 4, "result": [["new-0", 0.95], ["new-2", 0.1]]})
-    landed = future.result()
-    assert (landed.index_id, landed.watermark, landed.partial) == ("new", 4, False)
-    assert [one.id for one in landed.candidates] == ["new-0", "new-1"]

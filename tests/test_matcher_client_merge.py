@@ -1,0 +1,61 @@
+"""Lists of candidates become one, as sorting all of them would make it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matcher.merge import Answer, Candidate, across, merge_answers, merge_shards
+
+similarities = st.integers(-8, 8).map(lambda eighths: eighths / 8)  # few values, so that there are many equals
+
+
+def best_first(found: list[Candidate]) -> list[Candidate]:
+    return sorted(found, key=lambda candidate: -candidate.similarity)
+
+
+def lists(ids: st.SearchStrategy[int]) -> st.SearchStrategy[list[list[Candidate]]]:
+    return st.lists(st.lists(st.builds(Candidate, ids, similarities), max_size=12).map(best_first), max_size=5)
+
+
+@given(lists(st.integers(0, 1 << 40)), st.integers(1, 40))
+def test_shards_merge_as_sorting_everything_would(parts: list[list[Candidate]], limit: int) -> None:
+    everything = best_first([candidate for part in parts for candidate in part])  # sorted() is stable, as the merge is
+    distinct = list({candidate.id: candidate for candidate in reversed(everything)}.values())
+    expected = [candidate for candidate in everything if candidate in distinct]
+    assert len({candidate.id for candidate in everything}) == len(distinct)
+    assert list(merge_shards(parts, limit)) == list(dict.fromkeys(expected))[:limit]
+
+
+@given(lists(st.integers(0, 5)), st.integers(1, 10))
+def test_an_id_counts_once_at_its_best(parts: list[list[Candidate]], limit: int) -> None:
+    best: dict[str | int, float] = {}
+    for part in parts:
+        for candidate in part:
+            best[candidate.id] = max(best.get(candidate.id, -2.0), candidate.similarity)
+    found = merge_shards(parts, limit)
+    assert [candidate.similarity for candidate in found] == sorted(best.values(), reverse=True)[:limit]
+    assert all(best[candidate.id] == candidate.similarity for candidate in found)
+    assert len({candidate.id for candidate in found}) == len(found)
+
+
+def answer(label: str, found: Sequence[Candidate], watermark: int | None = None) -> Answer:
+    return Answer(label, "one", watermark, False, tuple(found))
+
+
+@given(lists(st.integers(0, 5)), st.integers(1, 10))
+def test_labels_merge_keeps_the_same_id_of_two_labels(parts: list[list[Candidate]], limit: int) -> None:
+    answers = [answer(f"label{number}", part) for number, part in enumerate(parts)]
+    everything = [(one.label, found) for one in answers for found in one.candidates]
+    expected = sorted(everything, key=lambda pair: -pair[1].similarity)[:limit]
+    got = across(answers, limit)
+    assert [(one.label, Candidate(one.id, one.similarity)) for one in got] == expected
+
+
+def test_shards_are_as_far_as_the_last_of_them() -> None:
+    same = [answer("mine", [], 5), answer("mine", [], 5)]
+    assert merge_answers(same, 10, partial=False).watermark == 5
+    assert merge_answers([*same, answer("mine", [], 4)], 10, partial=False).watermark == 4
+    assert merge_answers([*same, answer("mine", [])], 10, partial=False).watermark is None
