@@ -25,7 +25,7 @@ SURE = 1e-24, 1e24
 def pack(descriptor: ArrayLike | bytes, dim: int) -> bytes:
     """Bytes of a descriptor (dim,); a `dim` of 0 means that any is right.
 
-    float16 stays float16, half the bytes for a similarity that differs by about 1e-5; everything else
+    float16 stays float16, half the bytes for a similarity that differs by 5e-5 at most; everything else
     travels as float32.  Bytes in the SDK's container go as they are.  Raises BadDescriptor.
     """
     if isinstance(descriptor, bytes):

@@ -34,7 +34,7 @@ def test_what_has_unit_norm_travels_bit_for_bit() -> None:
     assert pack(row.astype(np.float16), 0) == row.astype(np.float16).tobytes()
 
 
-def test_half_the_bytes_cost_no_more_than_a_hundred_thousandth_of_similarity() -> None:
+def test_half_the_bytes_cost_less_than_a_ten_thousandth_of_similarity() -> None:
     rows = rng.standard_normal((500, 512))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     half = np.stack([np.frombuffer(pack(row, 512), np.float16) for row in rows.astype(np.float16)]).astype(np.float64)
