@@ -102,7 +102,19 @@ def test_on_s3_the_same_index_comes_out(scan: tuple[Built, Path], gallery: Path,
     assert run(gallery, settings).manifest.content_digest == scan[0].manifest.content_digest
 
 
-STAGES = ("extract", "census", "plan", "train", "encode", "assemble", "probes", "truth", "measure", "evaluate", "publish")
+STAGES = (
+    "extract",
+    "census",
+    "plan",
+    "train",
+    "encode",
+    "assemble",
+    "probes",
+    "truth",
+    "measure",
+    "evaluate",
+    "publish",
+)
 
 
 @pytest.mark.parametrize("stage", STAGES)
