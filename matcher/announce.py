@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -17,12 +18,15 @@ MOVE = """
 local now = redis.call('GET', KEYS[1])
 if now == ARGV[2] then return 1 end
 if (now == false and ARGV[1] == '') or now == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[2])
+  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
   return 1
 end
 return 0
 """
 """Move the serving index from ARGV[1] ('' = none) to ARGV[2], unless somebody moved it meanwhile."""
+
+POINTED_S = 900
+"""Life of where a label points, unless a matcher that serves it prolongs it."""
 
 
 class Announcer:
@@ -43,6 +47,8 @@ class Announcer:
         self.gone: set[str] = set()
         """Ids of those that lapsed and whose work has not been taken over yet."""
         self._move = redis.register_script(MOVE)
+        self._turn = asyncio.Lock()
+        self._withdrawn = False
 
     def stands(self) -> bool:
         """Whether our announcement has certainly not lapsed: measured from before it was sent."""
@@ -54,6 +60,11 @@ class Announcer:
 
     async def renew(self) -> None:
         """Announce; notes who lapsed since the last time."""
+        async with self._turn:
+            if not self._withdrawn:
+                await self._renew()
+
+    async def _renew(self) -> None:
         began = time.monotonic()
         seconds, micros = await self._redis.time()
         self._offset_ms = seconds * 1000 + micros / 1000 - (began + time.monotonic()) / 2 * 1000
@@ -90,11 +101,13 @@ class Announcer:
     async def serve(self, label: str, index_id: str) -> bool:
         """Let requests for the label go to `index_id`; False when somebody else moved it at the same moment."""
         before = await self._redis.get(keys.serving(label)) or b""
-        return bool(await self._move(keys=[keys.serving(label)], args=[before, index_id]))
+        return bool(await self._move(keys=[keys.serving(label)], args=[before, index_id, POINTED_S]))
 
     async def withdraw(self) -> None:
         """Say at once that we are gone, so that clients and take-over need not wait for the lapse."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.delete(keys.announcement(self.id))
-        pipe.zrem(keys.MATCHERS, self.id)
-        await pipe.execute()
+        async with self._turn:
+            self._withdrawn = True
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.delete(keys.announcement(self.id))
+            pipe.zrem(keys.MATCHERS, self.id)
+            await pipe.execute()

@@ -16,6 +16,7 @@ from matcher.consumer import Bad
 from matcher.errors import MatchError, NoIndex
 from matcher.messages import Request, answer, failure
 from matcher.residency import Held
+from matcher.results import Candidates
 from matcher.searching import Outcome
 
 logger = logging.getLogger(__name__)
@@ -41,12 +42,12 @@ class Answerer:
         self.answered = 0
         self.errors: dict[int, int] = defaultdict(int)
 
-    async def send(self, held: Held | None, outcomes: list[Outcome]) -> None:
+    async def send(self, outcomes: list[Outcome]) -> None:
         """Answer and acknowledge.  Answers of our own protocol for one channel travel as one message.
 
         Raises Lapsed when we may not answer; then the requests stay pending.
         """
-        packed = [(request, self._packed(held, request, result)) for request, result in outcomes]
+        packed = [(request, self._packed(held, request, result)) for held, request, result in outcomes]
         if not packed:
             return
         if not self._may_answer():
@@ -71,7 +72,7 @@ class Answerer:
         _inspect(await pipe.execute(raise_on_error=False))
         self.answered += len(packed)
 
-    def _packed(self, held: Held | None, request: Request, result: list[tuple[str | int, float]] | MatchError) -> bytes:
+    def _packed(self, held: Held | None, request: Request, result: Candidates | MatchError) -> bytes:
         if isinstance(result, MatchError):
             self.errors[result.error_code] += 1
             return failure(request.rid, request.fields.get(b"label", b"").decode(errors="replace"), result)

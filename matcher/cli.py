@@ -47,7 +47,7 @@ async def serve(settings: Settings, matcher_id: str = "") -> None:
     _on_signals(service.stopping)
     config = uvicorn.Config(
         application(service), host=settings.http.host, port=settings.http.matcher_port, log_level="warning",
-        access_log=False, lifespan="off",
+        access_log=False, lifespan="off", timeout_graceful_shutdown=2,
     )  # fmt: skip
     http = uvicorn.Server(config)
     http.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -57,6 +57,9 @@ async def serve(settings: Settings, matcher_id: str = "") -> None:
     finally:
         http.should_exit = True
         await pages
+    if service.watch.busy:
+        logging.shutdown()
+        os._exit(0)  # everything is answered, and a load that cannot be interrupted is no reason to stay
 
 
 async def _pages(http: uvicorn.Server) -> None:

@@ -1,25 +1,69 @@
-"""Once a second: publishes how much is waiting, and trims what has been answered."""
+"""Publishes how much is waiting, trims what has been answered, lets vanish what nobody holds."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from matcher import keys
 
 BACKLOG_TTL_MS = 3_000
-AT_ONCE = 200
+
+AT_ONCE = 50
 """Streams looked at in one round trip."""
+
+KEPT_S = 900
+"""Least life of a stream, and of where its label points, without a matcher that holds it."""
+
+RENEW_S = 60.0
+"""How often that life is prolonged."""
+
+LOOK = """
+local function less(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end
+local function id(text)
+  local ms, number = string.match(text, '^(%d+)%-(%d+)$')
+  return {tonumber(ms), tonumber(number)}
+end
+local waiting = {}
+for number, stream in ipairs(KEYS) do
+  local groups, most, least = redis.pcall('XINFO', 'GROUPS', stream), 0, nil
+  if groups.err then groups = {} end
+  for _, group in ipairs(groups) do
+    local of = {}
+    for i = 1, #group, 2 do of[group[i]] = group[i + 1] end
+    local first = id(of['last-delivered-id'])
+    if of['pending'] > 0 then first = id(redis.call('XPENDING', stream, of['name'])[2]) end
+    if of['name'] == ARGV[1] or string.match(of['name'], '^shard%-%d+$') then
+      most = math.max(most, of['pending'] + (of['lag'] or 0))
+    elseif less(first, {tonumber(ARGV[2]), 0}) then
+      first = {tonumber(ARGV[2]), 0}
+    end
+    if least == nil or less(first, least) then least = first end
+  end
+  if least then redis.call('XTRIM', stream, 'MINID', string.format('%.0f-%.0f', least[1], least[2])) end
+  waiting[number] = most
+end
+return waiting
+"""
+"""For each stream: trim what every group has acknowledged (below its first pending, else its last delivered);
+a group that is none of ours keeps entries only as long as they can be answered.  Returns what is waiting."""
 
 
 class Housekeeping:
     """Looks at streams that were read since the last time; a quiet one has neither backlog nor anything to trim."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, group: str, max_ttl_ms: int) -> None:
         self._redis = redis
+        self._group = group
+        self._max_ttl_ms = max_ttl_ms
+        self._look = redis.register_script(LOOK)
         self._touched: set[tuple[str, str]] = set()
+        self._held: set[str] = set()
+        self._renewed = 0.0
         self.backlog: dict[str, int] = {}
         """Waiting requests by label, as last published."""
 
@@ -31,45 +75,49 @@ class Housekeeping:
         """Whether the last look found something unanswered in a stream, or something was read since."""
         return any(one == stream for one, _ in self._touched)
 
-    async def run(self) -> None:
+    async def run(self, now_ms: float) -> None:
         """Publish the backlog of touched streams and trim them."""
-        streams, self._touched = list(self._touched), set()
+        streams, self._touched = self._touched, set()
         waiting: dict[str, int] = dict.fromkeys(self.backlog, 0)
-        for start in range(0, len(streams), AT_ONCE):
-            part = streams[start : start + AT_ONCE]
-            pipe = self._redis.pipeline(transaction=False)
-            for stream, _ in part:
-                pipe.execute_command("XINFO GROUPS", stream)
-            for (stream, label), groups in zip(part, await pipe.execute(raise_on_error=False), strict=True):
-                if isinstance(groups, ResponseError):
-                    continue  # deleted since it was read
-                behind = max((int(group["pending"]) + int(group.get("lag") or 0) for group in groups), default=0)
+        for part in _parts(streams):
+            oldest = int(now_ms) - self._max_ttl_ms
+            found = await self._look(keys=[stream for stream, _ in part], args=[self._group, oldest])
+            for (stream, label), behind in zip(part, found, strict=True):
                 waiting[label] = max(waiting.get(label, 0), behind)
                 if behind:
                     self._touched.add((stream, label))  # look again, also if nothing is read meanwhile
-                await self._trim(stream, groups)
         await self._publish(waiting)
 
     async def _publish(self, waiting: dict[str, int]) -> None:
-        pipe = self._redis.pipeline(transaction=False)
-        for label, count in waiting.items():
-            if count:
-                pipe.set(keys.backlog(label), count, px=BACKLOG_TTL_MS)
-            else:
-                pipe.delete(keys.backlog(label))
-        if waiting:
+        changed = {label: count for label, count in waiting.items() if count or label in self.backlog}
+        if changed:
+            pipe = self._redis.pipeline(transaction=False)
+            for label, count in changed.items():
+                if count:
+                    pipe.set(keys.backlog(label), count, px=BACKLOG_TTL_MS)
+                else:
+                    pipe.delete(keys.backlog(label))
             await pipe.execute()
         self.backlog = {label: count for label, count in waiting.items() if count}
 
-    async def _trim(self, stream: str, groups: list[dict[str, Any]]) -> None:
-        """Remove every entry that all groups have acknowledged: below the first pending, else below the last delivered."""
-        least: list[tuple[int, int]] = []
-        for group in groups:
-            first = group["last-delivered-id"]
-            if group["pending"]:
-                first = (await self._redis.xpending(stream, group["name"]))["min"] or first
-            milliseconds, _, number = first.decode().partition("-")
-            least.append((int(milliseconds), int(number)))
-        if least and min(least) > (0, 0):
-            milliseconds, number = min(least)
-            await self._redis.xtrim(stream, minid=f"{milliseconds}-{number}", approximate=False)
+    async def hold(self, names: Iterable[str]) -> None:
+        """Prolong the life of what we hold; the streams of an index that nobody holds any more vanish by themselves."""
+        held = set(names)
+        due = time.monotonic() - self._renewed > RENEW_S
+        for part in _parts(held if due else held - self._held):
+            pipe = self._redis.pipeline(transaction=False)
+            for name in part:
+                pipe.expire(name, max(KEPT_S, 2 * self._max_ttl_ms // 1000))
+            await pipe.execute()
+        self._held = held
+        if due:
+            self._renewed = time.monotonic()
+
+
+Item = TypeVar("Item")
+
+
+def _parts(items: Iterable[Item]) -> Iterator[list[Item]]:
+    left = iter(list(items))
+    while part := list(islice(left, AT_ONCE)):
+        yield part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ class Held:
     """Monotonic time at which the label moved on."""
     in_work: int = 0
     """Groups of requests that are being answered from it; it must not be closed before they are."""
+    cost_s: float = 0.0
+    """CPU seconds of a search, per request."""
     served: dict[str, Any] = field(default_factory=dict)
     """What every answer says of the index."""
 
@@ -38,6 +41,19 @@ class Held:
             "label": manifest.label, "index_id": manifest.index_id, "watermark": manifest.delta_seq,
             "shard": self.shard, "shards": len(manifest.shards),
         }  # fmt: skip
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """While it answers, it is not closed."""
+        self.in_work += 1
+        try:
+            yield
+        finally:
+            self.in_work -= 1
+
+    def search_took(self, seconds: float) -> None:
+        """Learn what one request costs, on one core; recent searches weigh more."""
+        self.cost_s += (seconds - self.cost_s) * (0.1 if self.cost_s else 1.0)
 
     @property
     def label(self) -> str:
@@ -70,7 +86,7 @@ class Residency:
         self.retired: dict[str, Held] = {}
         """By index id."""
         self.dropped: dict[str, Held] = {}
-        """By index id: of labels that vanished; answer nothing more, and are freed when nothing is in work."""
+        """By index id: of those that answer no more; they are closed when nothing is in work."""
         self.gone: dict[str, tuple[str, float]] = {}
         """Index ids whose memory is free, with label and the monotonic time until which `stale` is answered."""
         self.failures: dict[str, Failure] = {}
@@ -117,6 +133,12 @@ class Residency:
             self.retired.pop(one.index_id, None)
             self.dropped[one.index_id] = one
             self.gone[one.index_id] = (label, until)
+
+    def free(self, held: Held, until: float) -> None:
+        """A retired index answers no more; what comes until `until` is told that it is stale."""
+        del self.retired[held.index_id]
+        self.dropped[held.index_id] = held
+        self.gone[held.index_id] = (held.label, until)
 
     def find(self, label: str, index_id: str | None) -> Held | None:
         """The current index of a label, or the one named while it can still answer."""

@@ -1,9 +1,11 @@
-"""Takes over the work of matchers that are gone."""
+"""Takes over the work that somebody has left behind, be it ourselves."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -16,16 +18,20 @@ from matcher.messages import Request
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 256
+AT_ONCE = 100
+"""Streams asked about in one round trip, and entries claimed in one."""
 
 IDLE_MS = 500
 """Idle time of what is claimed.  What another matcher has just claimed is not, so that two never claim the same."""
 
 OWN_IDLE_MS = 1_000
-"""Idle time after which a request of our own counts as lost; a batch takes less."""
+"""Idle time after which a request of our own that is not in hand counts as lost."""
 
 LOOK_AGAIN_S = 30.0
 """Seconds after which every stream is looked at again for consumers that nobody ever saw announced."""
+
+SUSPECT = 2
+"""Deliveries from which a request is tried alone: the batches that it was in all ended badly."""
 
 FORGET = """
 if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) > 0 then return 0 end
@@ -33,6 +39,9 @@ redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """
 """Delete a consumer with nothing pending; deleting one that has just read something would lose that."""
+
+Deliveries = dict[bytes, int]
+"""Entry → how often it was delivered."""
 
 
 class TakeOver:
@@ -55,72 +64,86 @@ class TakeOver:
             self._looked_at = time.monotonic()
             self._looked.clear()
         self._looked &= set(self._consumer.groups)
-        for stream, group in list(self._consumer.groups.items()):
-            if stream in self._looked:
-                continue
-            try:
-                consumers = await self._redis.xinfo_consumers(stream, group)
-            except ResponseError:
-                continue  # the stream or its group is gone; the reader creates it again
-            self._looked.add(stream)
-            found |= {one["name"].decode() for one in consumers} - alive
+        new = [one for one in self._consumer.groups.items() if one[0] not in self._looked]
+        for part in _parts(new):
+            pipe = self._redis.pipeline(transaction=False)
+            for stream, group in part:
+                pipe.xinfo_consumers(stream, group)
+            for (stream, _), consumers in zip(part, await pipe.execute(raise_on_error=False), strict=True):
+                if isinstance(consumers, ResponseError):
+                    continue  # the stream or its group is gone; the reader creates it again
+                self._looked.add(stream)
+                found |= {one["name"].decode() for one in consumers} - alive
         return found
 
-    async def of(self, gone: set[str]) -> list[Request]:
-        """The unanswered requests of matchers that are gone, now ours; removes from `gone` who has none left."""
-        requests: list[Request] = []
+    async def of(self, gone: set[str]) -> AsyncIterator[list[Request]]:
+        """Batches of unanswered requests of matchers that are gone, now ours; removes from `gone` who has none left."""
         for name in list(gone):
-            left = False
-            for stream, group in list(self._consumer.groups.items()):
-                requests += await self._claim(stream, group, name, IDLE_MS)
-                left |= not await self._emptied(stream, group, name)
-            if not left:
+            async for batch in self._batches(name, IDLE_MS, set):
+                self.taken += len(batch)
+                logger.warning("Took over %d requests of %s, which is gone.", len(batch), name)
+                yield batch
+            if await self._forgotten(name):
                 gone.discard(name)
-        if requests:
-            self.taken += len(requests)
-            logger.warning("Took over %d requests of matchers that are gone.", len(requests))
-        return requests
 
-    async def own(self) -> list[Request]:
+    async def own(self, in_hand: Callable[[], set[tuple[str, bytes]]]) -> AsyncIterator[list[Request]]:
         """Requests that were delivered to us and lost on the way: with a connection, a batch, or a process of our name."""
-        requests: list[Request] = []
-        for stream, group in list(self._consumer.groups.items()):
-            requests += await self._claim(stream, group, self._consumer.name, OWN_IDLE_MS)
-        if requests:
-            logger.warning("Found %d requests that were delivered and not answered.", len(requests))
-        return requests
+        async for batch in self._batches(self._consumer.name, OWN_IDLE_MS, in_hand):
+            logger.warning("Found %d requests that were delivered and not answered.", len(batch))
+            yield batch
 
-    async def _emptied(self, stream: str, group: str, name: str) -> bool:
-        """XREADGROUP made the consumer; a dead one with nothing pending only costs memory."""
-        try:
-            return bool(await self._forget(keys=[stream], args=[group, name]))
-        except ResponseError as error:
-            return _no_group(error)
+    async def _batches(
+        self, name: str, idle_ms: int, in_hand: Callable[[], set[tuple[str, bytes]]]
+    ) -> AsyncIterator[list[Request]]:
+        """What was delivered to a consumer long ago: the first time in one go, the suspects one by one, mildest first."""
+        for part in _parts(self._consumer.groups.items()):
+            for stream, group, deliveries in await self._pending(part, name, idle_ms):
+                held = in_hand()
+                lost = {entry: times for entry, times in deliveries.items() if (stream, entry) not in held}
+                fresh = {entry: times for entry, times in lost.items() if times < SUSPECT}
+                suspects = sorted((times, entry) for entry, times in lost.items() if times >= SUSPECT)
+                for some in (fresh, *({entry: times} for times, entry in suspects)):
+                    if some and (batch := await self._claim(stream, group, idle_ms, some)):
+                        yield batch
 
-    async def _claim(self, stream: str, group: str, name: str, idle_ms: int) -> list[Request]:
-        claimed: list[Request] = []
-        while True:
-            try:
-                pending = await self._redis.xpending_range(
-                    stream, group, "-", "+", AT_ONCE, consumername=name, idle=idle_ms
-                )
-            except ResponseError as error:
-                if _no_group(error):
-                    return claimed
-                raise
-            if not pending:
-                return claimed
-            deliveries: dict[bytes, int] = {one["message_id"]: one["times_delivered"] for one in cast(Any, pending)}
-            command = ("XCLAIM", stream, group, self._consumer.name, idle_ms, *deliveries)
-            raw: list[Any] = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-            there = raw or []  # the server leaves out, and forgets, what was trimmed while pending
-            requests, bad = self._consumer.parsed([(stream, there)])
-            poison = [one for one in requests if deliveries[one.entry] >= self._max_deliveries]
-            if bad:
-                await self._answerer.bury(bad)
-            if poison:
-                await self._give_up(poison)
-            claimed += [one for one in requests if deliveries[one.entry] < self._max_deliveries]
+    async def _pending(self, part: list[tuple[str, str]], name: str, idle_ms: int) -> list[tuple[str, str, Deliveries]]:
+        """Streams, with group and what a consumer has had for `idle_ms`; the rest of a long list comes the next time."""
+        pipe = self._redis.pipeline(transaction=False)
+        for stream, group in part:
+            pipe.xpending_range(stream, group, "-", "+", AT_ONCE, consumername=name, idle=idle_ms)
+        found = []
+        for (stream, group), pending in zip(part, await pipe.execute(raise_on_error=False), strict=True):
+            if isinstance(pending, ResponseError):
+                _ignore_absent(pending)
+            elif pending:
+                found.append((stream, group, {one["message_id"]: one["times_delivered"] for one in cast(Any, pending)}))
+        return found
+
+    async def _forgotten(self, name: str) -> bool:
+        """XREADGROUP made the consumer; a dead one with nothing pending only costs memory.  False while it has some."""
+        empty = True
+        for part in _parts(self._consumer.groups.items()):
+            pipe = self._redis.pipeline(transaction=False)
+            for stream, group in part:
+                await self._forget(keys=[stream], args=[group, name], client=pipe)
+            for reply in await pipe.execute(raise_on_error=False):
+                if isinstance(reply, ResponseError):
+                    _ignore_absent(reply)
+                else:
+                    empty &= bool(reply)
+        return empty
+
+    async def _claim(self, stream: str, group: str, idle_ms: int, deliveries: Deliveries) -> list[Request]:
+        command = ("XCLAIM", stream, group, self._consumer.name, idle_ms, *deliveries)
+        raw: list[Any] = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+        # the server leaves out, and forgets, what was trimmed while pending
+        requests, bad = self._consumer.parsed([(stream, raw or [])])
+        poison = [one for one in requests if deliveries[one.entry] >= self._max_deliveries]
+        if bad:
+            await self._answerer.bury(bad)
+        if poison:
+            await self._give_up(poison)
+        return [one for one in requests if deliveries[one.entry] < self._max_deliveries]
 
     async def _give_up(self, poison: list[Request]) -> None:
         """A request that went down with several matchers is answered with an error and kept for inspection."""
@@ -129,9 +152,17 @@ class TakeOver:
             (one.stream, one.entry, [part for pair in one.fields.items() for part in pair], why) for one in poison
         ]
         await self._answerer.bury(flat)
-        await self._answerer.send(None, [(one, SearchFailed(why)) for one in poison])
+        await self._answerer.send([(None, one, SearchFailed(why)) for one in poison])
 
 
-def _no_group(error: ResponseError) -> bool:
-    """Whether the stream or its group is gone, and everything pending with it."""
-    return "NOGROUP" in str(error) or "no such key" in str(error)
+def _parts(streams: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Streams with their groups, as they are now, `AT_ONCE` at a time."""
+    left = iter(list(streams))
+    while part := list(islice(left, AT_ONCE)):
+        yield part
+
+
+def _ignore_absent(error: ResponseError) -> None:
+    """A stream or group that is gone has taken with it everything pending; other errors are raised."""
+    if "NOGROUP" not in str(error) and "no such key" not in str(error):
+        raise error

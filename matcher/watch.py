@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from redis.exceptions import ResponseError
 
@@ -19,6 +20,8 @@ from matcher.residency import Failure, Held, Residency
 from pipeline.artifact import ArtifactCorrupt, ArtifactError, ArtifactMissing, FormatTooNew, StoreUnavailable
 
 logger = logging.getLogger(__name__)
+
+Got = TypeVar("Got")
 
 TELL_S = 0.3
 """How often what was loaded is announced while more is being loaded: well below the announcement's life."""
@@ -43,15 +46,34 @@ class Watch:
         self._untold: dict[str, str] = {}
         """Index ids by label that are loaded but not announced yet."""
         self._told_at = 0.0
+        self._threads: set[object] = set()
         self.polled_at: float | None = None
         """Monotonic time of the last look that succeeded."""
         self.unreachable = ""
         """Why the last look failed."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is at work, which nobody can interrupt: it may wait for a store that does not answer."""
+        return bool(self._threads)
+
+    async def _aside(self, work: Callable[..., Got], *args: object) -> Got:
+        """Do what takes long in a thread."""
+        mark = object()
+        self._threads.add(mark)
+
+        def run() -> Got:
+            try:
+                return work(*args)
+            finally:
+                self._threads.discard(mark)
+
+        return await asyncio.to_thread(run)
+
     async def look(self) -> None:
         """Compare with the bucket by one listing; read only what changed."""
         try:
-            heads = await asyncio.to_thread(self._loader.heads)
+            heads = await self._aside(self._loader.heads)
         except ArtifactError as error:
             self.unreachable = str(error)
             logger.warning("The bucket cannot be read, so what is held goes on answering: %s.", error)
@@ -76,7 +98,7 @@ class Watch:
         """Serve what the head names; on failure what is held goes on answering."""
         index_id = ""
         try:
-            index_id = await asyncio.to_thread(self._loader.head, label)
+            index_id = await self._aside(self._loader.head, label)
             await self._switch(label, index_id)
             self._etags[label] = etag
         except (MatchError, ArtifactError, ResponseError) as error:
@@ -95,8 +117,8 @@ class Watch:
         if held is None or held.index_id != index_id:
             held = self._residency.again(index_id)
         if held is None:
-            manifest = await asyncio.to_thread(self._loader.manifest, label, index_id)
-            held = await asyncio.to_thread(self._loader.load, manifest, self._residency)
+            manifest = await self._aside(self._loader.manifest, label, index_id)
+            held = await self._aside(self._loader.load, manifest, self._residency)
         began = time.monotonic()
         self._residency.add(held)
         await self._consumer.join(keys.index_stream(label, index_id), keys.shard_group(held.shard))
@@ -125,7 +147,7 @@ class Watch:
         """Move the serving index, if the bucket still says so: a slow loader must not turn back a newer one."""
         for _ in range(10):
             try:
-                named = await asyncio.to_thread(self._loader.head, label)
+                named = await self._aside(self._loader.head, label)
             except ArtifactMissing:
                 return  # the label vanished; the next look drops it
             if named != index_id:
@@ -135,18 +157,20 @@ class Watch:
                 return
 
     async def retire(self, answer_s: float, stale_s: float, idle: Callable[[Held], Awaitable[bool]]) -> None:
-        """Free indexes that retired `answer_s` ago and have nothing to do; leave their streams `stale_s` later."""
+        """Free indexes that retired `answer_s` ago and have nothing to do; leave their streams `stale_s` later.
+
+        One that is still asked after `stale_s` more is freed all the same: its clients do not look where to ask.
+        """
         now = time.monotonic()
         for held in list(self._residency.retired.values()):
-            if held.retired_at is not None and now - held.retired_at > answer_s and await idle(held):
-                del self._residency.retired[held.index_id]
-                self._residency.gone[held.index_id] = (held.label, now + stale_s)
-                await asyncio.to_thread(self._loader.drop, held)
-                logger.info("%s: freed %s.", held.label, held.index_id)
+            age = now - (held.retired_at or now)
+            if age > answer_s and (age > answer_s + stale_s or await idle(held)):
+                self._residency.free(held, now + stale_s)
         for held in list(self._residency.dropped.values()):
             if not held.in_work:
                 del self._residency.dropped[held.index_id]
-                await asyncio.to_thread(self._loader.drop, held)
+                await self._aside(self._loader.drop, held)
+                logger.info("%s: freed %s.", held.label, held.index_id)
         for index_id, (label, until) in list(self._residency.gone.items()):
             if now > until:
                 del self._residency.gone[index_id]
