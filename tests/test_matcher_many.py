@@ -22,7 +22,7 @@ from matcher import keys
 from matcher.answering import Answerer
 from matcher.consumer import Consumer
 from matcher.doubt import Doubt
-from matcher.housekeeping import Housekeeping
+from matcher.housekeeping import BITE, Housekeeping
 from matcher.messages import Request
 from matcher.service import COST_S, LEAST, TURN_S, Service, connect
 from matcher.sleepers import COUNT, PER_READ
@@ -185,9 +185,10 @@ async def given_to(line: Redis, name: str, stream: str, times: list[int]) -> lis
     fields = {"rid": "r", "response_channel": "nobody"}
     entries = [await line.xadd(stream, {**fields, "rid": f"r{number}"}) for number in range(len(times))]
     await line.execute_command("XREADGROUP", "GROUP", GROUP, name, "STREAMS", stream, ">")
+    pipe = line.pipeline()
     for entry, count in zip(entries, times, strict=True):
-        idle = ("IDLE", 60_000, "RETRYCOUNT", count)
-        await line.execute_command("XCLAIM", stream, GROUP, name, 0, entry, *idle)
+        pipe.execute_command("XCLAIM", stream, GROUP, name, 0, entry, "IDLE", 60_000, "RETRYCOUNT", count)
+    await pipe.execute()
     return entries
 
 
@@ -237,6 +238,19 @@ async def test_trimming_spares_what_is_unanswered_and_no_strangers(line: Redis) 
     assert [entry for entry, _ in await line.xrange("s")] == entries[-1:]
     assert house.backlog == {}
     assert not await line.exists(keys.backlog("label"))
+
+
+async def test_much_is_trimmed_in_bites(line: Redis) -> None:
+    """Incident: after a flood one XTRIM of 20,000 entries kept the server from everything else for 350 ms."""
+    await consumer_on(line, "s")
+    entries = await given_to(line, "me", "s", [1] * 1500)
+    await line.xack("s", GROUP, *entries)
+    house = Housekeeping(line, "lim_matcher", max_ttl_ms=60_000)
+    house.touched("s", "label")
+    before = (await line.info("commandstats")).get("cmdstat_xtrim", {"calls": 0})["calls"]
+    await house.run(int(entries[-1].partition(b"-")[0]))
+    assert [entry for entry, _ in await line.xrange("s")] == entries[-1:]
+    assert (await line.info("commandstats"))["cmdstat_xtrim"]["calls"] - before >= 1500 // BITE
 
 
 async def test_a_turn_is_short_when_searches_are_slow(redis_url: str, tmp_path: Path) -> None:
