@@ -80,7 +80,7 @@ def test_the_table_says_what_was_promised(demo: tuple[Marked, dict[str, Any]]) -
     table = run.out.read_text()
     for words in (
         *STAGES, "rows/s", "bytes per vector", "probes through Redis", "no errors", "p50", "p99", "recall@10", "rank-1 miss",
-        "exact search misses at FPIR 0.003", "the index adds", "CPU outside the search",
+        "exact search misses at FPIR 0.003", "the index adds", "CPU outside the search", "verdict",
     ):  # fmt: skip
         assert words in table
     assert f"{found['quality']['recall_at_10']:.4f}" in table

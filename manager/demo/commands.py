@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from manager.embedded.processes import StackError, dying_with_us
 from manager.embedded.settings_file import OURS
@@ -43,18 +46,25 @@ class Running:
         return json.loads(self.figures.read_text())  # type: ignore[no-any-return]
 
     def stop(self) -> None:
-        """End it if it still runs: politely, then for good."""
+        """End it if it still runs: politely, then for good with all that it started."""
+        running = self.process.poll() is None
         try:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(5.0)
         finally:
-            self.process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            if running:
+                Console(stderr=True).show_cursor()  # its progress bar had hidden it
 
 
 def begin(stack: Stack, name: str, *arguments: str, settings: tuple[str, ...] = ()) -> Running:
-    """Start a command; `settings` are section.field=value.  Its tables go to a log, its errors and progress to stderr."""
+    """Start a command in a group of its own, so that a Ctrl-C interrupts us alone, who end it.
+
+    `settings` are section.field=value.  Its tables go to a log, its errors and progress to stderr.
+    """
     figures = stack.folder / f"{name}.json"
     figures.unlink(missing_ok=True)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
@@ -62,7 +72,7 @@ def begin(stack: Stack, name: str, *arguments: str, settings: tuple[str, ...] = 
     with (stack.logs / f"{name}.log").open("ab") as out:
         process = subprocess.Popen(
             lim(*overrides, name, *arguments, "--json", str(figures)), env=kept | stack.environ, stdin=subprocess.DEVNULL,
-            stdout=out, preexec_fn=dying_with_us(),  # noqa: PLW1509 - one prctl, which takes no lock
+            stdout=out, start_new_session=True, preexec_fn=dying_with_us(),  # noqa: PLW1509 - one prctl, which takes no lock
         )  # fmt: skip
     return Running(name, process, figures)
 

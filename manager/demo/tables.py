@@ -84,4 +84,5 @@ def _measured(quality: dict[str, Any], checked: Checked) -> Iterator[tuple[str, 
     yield f"exact search misses at FPIR {quality['fpir']}", miss
     added = f"{quality['added_fnir']:.5f}: {quality['lost']} lost; 95 % bound {quality['added_fnir_bound']:.5f}"
     yield "the index adds", f"{added}, target {quality['target']}"
+    yield "verdict", quality["verdict"]
     yield "mated probes", quality["probes_from"]
