@@ -8,9 +8,6 @@ PROTOCOL = 1
 MATCHERS = "lim:matchers"
 """Sorted set of matcher ids by the time, in milliseconds of Redis, at which their announcement lapses."""
 
-HINT = "lim:hint"
-"""Channel on which a publisher may say that a head changed; the bucket is the truth."""
-
 ANSWER_STREAMS = "lim:answer:"
 """A response stream's name must begin so."""
 

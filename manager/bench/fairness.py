@@ -83,7 +83,7 @@ def _flood(stack: Stack, index_id: str, rate: float) -> Iterator[list[float]]:
             sent.append((_added(client, stream) - before) / seconds)
         finally:
             child.kill()
-        client.xtrim(stream, maxlen=0)
+        client.xtrim(stream, maxlen=0, approximate=False)
 
 
 def _added(client: redis.Redis, stream: str) -> int:
