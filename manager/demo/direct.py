@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from pipeline.search.index import Index
 from pipeline.search.opening import open_index
 
 BATCH = 256
+PART = 64
 
 
 @contextmanager
@@ -36,24 +39,33 @@ def published(stack: Stack, folder: Path) -> Iterator[Index]:
 
 
 def direct_per_s(index: Index, probes: NDArray[np.float32], seconds: float = 2.0) -> float:
-    """Requests a second in batches of 256 over all cores: an equal part of the batch for each core.
+    """Requests a second in batches of 256 over all cores, called as the matcher calls it, which is the fastest way.
 
-    That is how the matcher searches, and faster than one call that shares its batch between OpenMP threads.
+    Two batches are on their way, each dealt in parts to single-threaded searchers, so that no core waits for
+    another.  One call that shares its batch between OpenMP threads reaches about two thirds of it.
     """
     threads = os.cpu_count() or 1
-    part = max(BATCH // threads, 1)
-    queries = np.ascontiguousarray(np.resize(probes, (max(len(probes), BATCH), probes.shape[1])))
-    starts = list(range(0, len(queries) - BATCH + 1, BATCH))
+    queries = np.ascontiguousarray(np.resize(probes, (max(len(probes), 2 * BATCH), probes.shape[1])))
+    starts = itertools.cycle(range(0, len(queries) - BATCH + 1, BATCH))
     with ThreadPoolExecutor(threads, "direct", initializer=set_threads, initargs=(1,)) as pool:
 
-        def batch(start: int) -> None:
-            parts = range(start, start + BATCH, part)
-            list(pool.map(lambda at: index.search(queries[at : at + part], LIMIT), parts))
+        def begin() -> list[Future[Any]]:
+            start = next(starts)
+            parts = range(start, start + BATCH, PART)
+            return [pool.submit(index.search, queries[at : at + PART], LIMIT) for at in parts]
 
-        for start in starts[:4]:  # pages are mapped before the clock starts
-            batch(start)
-        began, done = time.perf_counter(), 0
+        landed(begin() + begin())  # pages are mapped before the clock starts
+        began, done, ahead = time.perf_counter(), 0, begin()
         while time.perf_counter() - began < seconds:
-            batch(starts[done % len(starts)])
-            done += 1
-        return done * BATCH / (time.perf_counter() - began)
+            before, ahead = ahead, begin()
+            landed(before)
+            done += BATCH
+        spent = time.perf_counter() - began
+        landed(ahead)
+        return done / spent
+
+
+def landed(searches: list[Future[Any]]) -> None:
+    """Wait for them; raises what a search raised."""
+    for search in searches:
+        search.result()
