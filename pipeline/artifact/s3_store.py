@@ -223,7 +223,14 @@ def _body(fs: Any, found: dict[str, Any]) -> bytes:
     """The bytes of a response whose body is a coroutine of the file system's loop."""
     from fsspec.asyn import sync
 
-    return sync(fs.loop, found["Body"].read)  # type: ignore[no-any-return]
+    async def read() -> bytes:
+        try:
+            return await found["Body"].read()  # type: ignore[no-any-return]
+        except BaseException:
+            found["Body"].close()  # half read, its connection cannot be used again
+            raise
+
+    return sync(fs.loop, read)  # type: ignore[no-any-return]
 
 
 def _sliced(data: Data) -> Iterator[memoryview]:
