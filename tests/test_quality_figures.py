@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.quality.bounds import upper_bound
-from pipeline.quality.figures import Rule, Side, compare, found_mates, intervals, threshold_at
+from pipeline.quality.figures import Rule, Side, compare, intervals, threshold_at
 
 
 def test_at_most_the_share_reaches_the_threshold() -> None:
@@ -99,7 +99,3 @@ def test_recall_counts_real_rows_only() -> None:
     assert compare(exact, exact, RULE).recall_at_10 == 1.0
     missing = side([[(-1, -1, False)] * 3])
     assert compare(exact, missing, RULE).recall_at_10 == 0.0
-
-
-def test_the_best_mate_of_each_probe_that_has_one() -> None:
-    assert found_mates(INDEX).tolist() == pytest.approx([0.9, 0.49, 0.51])

@@ -128,14 +128,18 @@ def test_json_holds_every_figure(report: tuple[str, dict[str, Any], dict[str, An
     }  # fmt: skip
     for name, (low, high) in data["decision"]["intervals"].items():
         assert low <= quality[name] <= high, name
-    told = [one["fpir"] for one in data["thresholds"]]
-    assert told == [0.001, 0.003, 0.01, 0.03, 0.1, 0.3]  # .0003 cannot be told from 1,000 non-mates
-    thresholds = [one["threshold"] for one in data["thresholds"]]
-    assert thresholds == sorted(thresholds, reverse=True)
-    assert data["thresholds"][1]["threshold"] == quality["threshold"]
-    assert data["thresholds"][1]["exact_fnir"] == pytest.approx(quality["exact_fnir"])
-    assert sum(data["histogram"]["impostors"]) == pytest.approx(1)
-    assert sum(data["histogram"]["mates"]) <= 1 + 1e-9
+    told = {one["fpir"]: one for one in data["thresholds"]}
+    assert list(told) == [0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001]
+    assert [one["resolvable"] for one in told.values()] == [True] * 5 + [False] * 2  # of 1,000 non-mates
+    thresholds = [one["threshold"] for one in told.values() if one["resolvable"]]
+    assert thresholds == sorted(thresholds)
+    assert told[0.003]["threshold"] == quality["threshold"]
+    assert told[0.003]["fnir_exact"] == pytest.approx(quality["exact_fnir"])
+    assert told[0.003]["added_fnir"] == pytest.approx(quality["added_fnir"])
+    assert told[0.003]["fpir_index"] == pytest.approx(quality["index_fpir"])
+    assert told[0.003]["intervals"]["fnir_exact"] == pytest.approx(data["decision"]["intervals"]["exact_fnir"])
+    assert sum(data["histograms"]["impostors"]) == quality["non_mates"]
+    assert sum(data["histograms"]["mates"]) + data["histograms"]["mates_missing"] == quality["probes"]
     assert data["stages"]["truth"]["items"] == 4
     assert data["stages"]["truth"]["rows"] == 5_999
     assert data["rejected"] == 1

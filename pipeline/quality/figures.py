@@ -140,9 +140,3 @@ def _same_first(exact: Side, index: Side) -> Flags:
 
 def _share(hits: Flags) -> float:
     return float(hits.mean()) if len(hits) else 0.0
-
-
-def found_mates(side: Side) -> Floats:
-    """Similarity of the best mate among each probe's candidates (m,), of those probes that have one."""
-    best: Floats = np.where(side.mates, side.lists[0], -2).max(axis=1)
-    return best[best > -2]

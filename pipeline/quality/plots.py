@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bokeh.embed import components
-from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
+from bokeh.models import ColumnDataSource, HoverTool, Span
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 from markupsafe import Markup
@@ -19,18 +19,6 @@ LEAST_SHARE = 1e-5
 """Where a share of zero is drawn on a logarithmic axis."""
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Shares of similarities per bin."""
-
-    edges: list[float]
-    """(b + 1,)"""
-    mates: list[float]
-    """(b,) share of mated probes whose best mate found is in the bin."""
-    impostors: list[float]
-    """(b,) the same of non-mated probes' best row."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plots:
     """What is drawn."""
@@ -38,8 +26,9 @@ class Plots:
     curve: list[dict[str, Any]]
     chosen: dict[str, Any]
     """`name`, `nprobe` and `rerank` of the chosen point."""
-    thresholds: list[dict[str, float]]
-    histogram: Histogram
+    det: dict[str, list[float]]
+    """The curve of errors, see `pipeline.quality.tables.det`."""
+    histograms: dict[str, Any]
     threshold: float
     target: float
     fpir: float
@@ -55,23 +44,25 @@ class Plots:
         return {name: Markup(place) for name, place in places.items()}, whole  # noqa: S704
 
     def _det(self) -> Any:
-        plot = _plot("FPIR", "FNIR", x_axis_type="log")
-        fpirs = [one["fpir"] for one in self.thresholds]
-        most = max([one[name] for one in self.thresholds for name in ("exact_fnir", "fnir")], default=0.0)
-        plot.y_range = Range1d(0, max(1.15 * most, 0.01))
-        for name, label, colour, width in (
-            (
-                "exact_fnir",
-                "exact search",
-                COLOURS["exact"],
-                8,
-            ),  # broad, so that an index that equals it does not hide it
-            ("fnir", "this index", MATE, 2),
+        """Zeros of a logarithmic axis are left out: the lines end where nothing is missed any more."""
+        plot = _plot("FPIR", "FNIR", x_axis_type="log", y_axis_type="log")
+        # broad below, so that an index that equals exact search does not hide it
+        for side, name, colour, width in (
+            ("fnir_exact", "exact search", COLOURS["exact"], 8),
+            ("fnir_index", "this index", MATE, 2),
         ):
-            values = [one[name] for one in self.thresholds]
-            alpha = 0.5 if width > 2 else 1.0
-            plot.line(fpirs, values, color=colour, line_alpha=alpha, line_width=width, legend_label=label)
-            plot.scatter(fpirs, values, color=colour, alpha=alpha, size=width + 4, legend_label=label)
+            fpir = self.det["fpir" if side == "fnir_exact" else "fpir_index"]
+            pairs = [(x, y) for x, y in zip(fpir, self.det[side], strict=True) if x > 0 and y > 0]
+            source = ColumnDataSource({"x": [one[0] for one in pairs], "y": [one[1] for one in pairs]})
+            plot.line(
+                "x",
+                "y",
+                source=source,
+                color=colour,
+                line_alpha=0.5 if width > 2 else 1,
+                line_width=width,
+                legend_label=name,
+            )
         plot.add_layout(Span(location=self.fpir, dimension="height", line_dash="dotted", line_color=INK))
         return _tidy(plot)
 
@@ -104,15 +95,16 @@ class Plots:
         _tidy(plot)
 
     def _histogram(self) -> Any:
-        plot = _plot("similarity", "share of probes")
-        edges = self.histogram.edges
-        for heights, colour, label in (
-            (self.histogram.impostors, IMPOSTOR, "nearest impostor"),
-            (self.histogram.mates, MATE, "mate"),
-        ):
-            plot.quad(
-                top=heights, bottom=0, left=edges[:-1], right=edges[1:], color=colour, alpha=0.5, legend_label=label
-            )
+        plot = _plot("similarity", "probes", y_axis_type="log")
+        edges = self.histograms["edges"]
+        for name, colour, label in (("impostors", IMPOSTOR, "nearest impostor"), ("mates", MATE, "mate")):
+            bars = [
+                (top, left, right)
+                for top, left, right in zip(self.histograms[name], edges, edges[1:], strict=False)
+                if top
+            ]
+            top, left, right = (list(column) for column in zip(*bars, strict=True)) if bars else ([], [], [])
+            plot.quad(top=top, bottom=0.5, left=left, right=right, color=colour, alpha=0.5, legend_label=label)
         plot.add_layout(Span(location=self.threshold, dimension="height", line_dash="dashed", line_color=INK))
         return _tidy(plot)
 

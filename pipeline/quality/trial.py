@@ -28,6 +28,7 @@ class Trial:
         self.width = max(quality.k, RECALL_AT)
         self._exact = self._merged(work)
         best = self.exact(self.probes.part(mated=False)).lists[0][:, 0]
+        self.fpir = quality.fpir
         self.rule = Rule(threshold_at(best, quality.fpir), quality.k, quality.confidence)
 
     def _merged(self, work: Work) -> Lists:
@@ -45,6 +46,11 @@ class Trial:
         """Mated probes of the choosing half; those that gate where one labelled person is all there is."""
         part = self.probes.part(mated=True, half=CHOOSING)
         return part if len(part) else self.probes.part(mated=True)
+
+    def templates(self, part: Numbers) -> Numbers:
+        """(p,) rows of each probe's person that may be found: all but the probe itself."""
+        own = (self.probes.own[part] >= 0).astype(np.int64)
+        return self.persons.rows_of(self.probes.person[part]) - own
 
     def depth(self, part: Numbers) -> int:
         """Rows that an index is asked for, so that enough are left when what does not count is dropped."""
