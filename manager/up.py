@@ -38,7 +38,7 @@ def up(context: Context, folder: Path | None, s3: bool, workers: int) -> None:
     stop_in_order()
     with ExitStack() as open_things:
         with console.status("starting Redis, bucket, Dask and matcher"):
-            stack = open_things.enter_context(running(home, context.loaded, s3=s3, workers=workers))
+            stack = open_things.enter_context(running(home, context.loaded, s3=s3, workers=workers, kept=True))
         write_private(
             file, f"# pid {os.getpid()}\n# written by `lim up`, removed when it ends\n{stack.settings.read_text()}"
         )

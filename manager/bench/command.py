@@ -57,7 +57,7 @@ def stream(context: Context, /, rows: int, requests: int, json_file: Path | None
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.pass_obj
 def lists(context: Context, /, json_file: Path | None, **how: Any) -> None:
-    """Only the last part of `stream`: quiet lists beside a flooded one."""
+    """Only the last part of `stream`: quiet lists beside a flooded one; Redis keeps no log of the flood."""
     wishes = Wishes(rows=4_000, probes=2_000, settings=context.settings)
     with _stack(context) as stack:
         found = {

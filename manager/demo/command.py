@@ -104,4 +104,5 @@ def _logs_kept(stack: Stack, wishes: Wishes) -> Iterator[None]:
     try:
         yield
     finally:
+        stack.ending()
         shutil.copytree(stack.logs, wishes.out / "logs", dirs_exist_ok=True)

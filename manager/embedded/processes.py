@@ -92,6 +92,12 @@ class Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
+    def kill_now(self) -> None:
+        """SIGKILL to the whole group without waiting, from a signal handler; nothing once it was seen to have ended."""
+        if self.process is not None and self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
     def stop(self, timeout_s: float = 12.0) -> int | None:
         """SIGTERM, then SIGKILL to what is left of the group, at once when interrupted; returns the exit code."""
         if self.process is None:

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from configs.load import Loaded
 from configs.settings import Storage
+from manager.embedded.interrupting import cleaning_up
 from manager.embedded.processes import Child, StackError, free_port
 from manager.embedded.seaweed import start_seaweed
 from manager.embedded.settings_file import OURS, settings_text, write_private
@@ -61,6 +63,10 @@ class Stack:
         for child in self.children.values():
             child.check()
 
+    def ending(self) -> None:
+        """What was to be done is over: another Ctrl-C only makes the processes end faster."""
+        cleaning_up(self.children.values())
+
 
 def lim(*arguments: str) -> list[str]:
     """The command line of a `lim` command in this environment."""
@@ -68,41 +74,59 @@ def lim(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def running(folder: Path, loaded: Loaded, *, s3: bool = False, workers: int = 0) -> Iterator[Stack]:
+def running(folder: Path, loaded: Loaded, *, s3: bool = False, workers: int = 0, kept: bool = False) -> Iterator[Stack]:
     """The stack, with its data in `folder`; everything has stopped, matcher first, when the block ends.
 
+    `kept`: whether Redis writes a log, because somebody will start a stack in this folder again.
     Settings in force beyond addresses are taken over.  Raises StackError when a process does not start,
     or when another stack runs in this folder.
     """
     folder = folder.absolute()
-    logs, children = folder / "logs", {}
+    children: dict[str, Child] = {}
     with _alone(folder), ExitStack() as stack:
-        redis = start_valkey(folder / "redis", logs / "valkey.log")
-        stack.callback(redis.stop)
-        children["valkey"], storage, keys = redis.child, Storage(bucket=str(folder / "bucket")), {}
-        if s3:
-            server = start_seaweed(folder / "s3", logs / "s3.log", keys=_kept_keys(folder))
-            stack.callback(server.stop)
-            children["s3"], storage = server.child, Storage(bucket=server.url, endpoint_url=server.endpoint)
-            keys = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
-        else:
-            Path(storage.bucket).mkdir(exist_ok=True)
-        file, port = folder / "settings.toml", free_port()
-        places = _places(folder, redis.url, storage, keys) | {"http.matcher_port": port}
-        write_private(file, settings_text(loaded, places))
-        environ = keys | {"LIM_SETTINGS": str(file), "DASK_TEMPORARY_DIRECTORY": str(folder / "dask")}
-        # both take seconds to start, so they start side by side; stopped in reverse order
-        dask = folder / "dask.json"
-        dask.unlink(missing_ok=True)
-        cluster = lim("cluster", "--workers", str(workers), "--address-file", str(dask))
-        for name, command in (("dask", cluster), ("matcher", lim("matcher"))):
-            children[name] = Child(name, command, logs / f"{name}.log", environ, without=(OURS,)).start()
-            stack.callback(children[name].stop)
-        children["dask"].wait_ready(dask.exists, READY_S)
-        children["matcher"].wait_ready(lambda: healthy(port), READY_S)
-        found = json.loads(dask.read_text())
-        write_private(file, settings_text(loaded, places | {"dask.scheduler": found["scheduler"]}))
-        yield Stack(folder, redis.url, storage, found["scheduler"], found["dashboard"], port, file, environ, children)
+        try:
+            yield _started(folder, loaded, stack, children, _Wishes(s3, workers, kept))
+        finally:
+            cleaning_up(children.values())
+
+
+class _Wishes(NamedTuple):
+    """How a stack is wanted."""
+
+    s3: bool
+    workers: int
+    kept: bool
+
+
+def _started(folder: Path, loaded: Loaded, ending: ExitStack, children: dict[str, Child], wishes: _Wishes) -> Stack:
+    """Start everything; `children` gets each process, `ending` how it is stopped."""
+    logs = folder / "logs"
+    redis = start_valkey(folder / "redis", logs / "valkey.log", kept=wishes.kept)
+    ending.callback(redis.stop)
+    children["valkey"], storage, keys = redis.child, Storage(bucket=str(folder / "bucket")), {}
+    if wishes.s3:
+        server = start_seaweed(folder / "s3", logs / "s3.log", keys=_kept_keys(folder))
+        ending.callback(server.stop)
+        children["s3"], storage = server.child, Storage(bucket=server.url, endpoint_url=server.endpoint)
+        keys = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
+    else:
+        Path(storage.bucket).mkdir(exist_ok=True)
+    file, port = folder / "settings.toml", free_port()
+    places = _places(folder, redis.url, storage, keys) | {"http.matcher_port": port}
+    write_private(file, settings_text(loaded, places))
+    environ = keys | {"LIM_SETTINGS": str(file), "DASK_TEMPORARY_DIRECTORY": str(folder / "dask")}
+    # both take seconds to start, so they start side by side; stopped in reverse order
+    dask = folder / "dask.json"
+    dask.unlink(missing_ok=True)
+    cluster = lim("cluster", "--workers", str(wishes.workers), "--address-file", str(dask))
+    for name, command in (("dask", cluster), ("matcher", lim("matcher"))):
+        children[name] = Child(name, command, logs / f"{name}.log", environ, without=(OURS,)).start()
+        ending.callback(children[name].stop)
+    children["dask"].wait_ready(dask.exists, READY_S)
+    children["matcher"].wait_ready(lambda: healthy(port), READY_S)
+    found = json.loads(dask.read_text())
+    write_private(file, settings_text(loaded, places | {"dask.scheduler": found["scheduler"]}))
+    return Stack(folder, redis.url, storage, found["scheduler"], found["dashboard"], port, file, environ, children)
 
 
 def healthy(port: int) -> bool:

@@ -46,12 +46,16 @@ def server_binary() -> Path:
     return found[0]
 
 
-def start_valkey(folder: Path, log: Path, port: int = 0) -> Valkey:
-    """Start a server that keeps its data in `folder`, on a free port unless one is given; returns once it answers PING."""
+def start_valkey(folder: Path, log: Path, port: int = 0, *, kept: bool = True) -> Valkey:
+    """Start a server that keeps its data in `folder`, on a free port unless one is given; returns once it answers PING.
+
+    Data that nobody will read again need not be `kept`: a flood of requests is hundreds of megabytes of log a second.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     command = [
-        str(server_binary()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes",
+        str(server_binary()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
+        "--appendonly", "yes" if kept else "no",
         # the default of 10 lets a blocked read return up to 100 ms late
         "--hz", "100", "--save", "",
     ]  # fmt: skip
