@@ -39,7 +39,7 @@ BATCHES = 2
 QUIET_BATCHES = 8
 """The same of quiet streams; beyond it what they bring waits, so that batches grow."""
 
-TURN_S = 0.004
+TURN_S = 0.002
 """How long a turn may keep the loop when several streams are busy, so that a flooded label delays others by little."""
 
 COST_S = 40e-6
