@@ -7,14 +7,12 @@ from typing import Any
 
 from bokeh.embed import components
 from bokeh.models import ColumnDataSource, HoverTool, Span
-from bokeh.plotting import figure
 from bokeh.resources import Resources
 from markupsafe import Markup
 
+from pipeline.quality.canvas import IMPOSTOR, INK, MATE, empty, tidied
+
 COLOURS = {"exact": "#8b93a1", "scan": "#3b82f6", "cells": "#d97706", "ivfpq": "#059669"}
-INK = "#737b88"
-"""Text and axes: readable on white and on dark paper alike, since the pictures have no ground of their own."""
-MATE, IMPOSTOR = "#3b82f6", "#ef4444"
 LEAST_SHARE = 1e-5
 """Where a share of zero is drawn on a logarithmic axis."""
 
@@ -35,17 +33,20 @@ class Plots:
 
     def html(self) -> tuple[dict[str, Markup], Markup]:
         """The places of the pictures by name, and the scripts that draw into them, bokeh's own code included."""
-        drawn = {
-            "det": self._det(), "loss": self._loss(), "recall": self._recall(), "histogram": self._histogram(),
-        }  # fmt: skip
-        script, places = components(drawn, wrap_script=False)
+        script, places = components(self.figures(), wrap_script=False)
         library = Resources(mode="inline", components=["bokeh"]).render()
         whole = Markup(f"{library}<script>{script}</script>")  # noqa: S704 - bokeh made both
         return {name: Markup(place) for name, place in places.items()}, whole  # noqa: S704
 
+    def figures(self) -> dict[str, Any]:
+        """The pictures by name, as bokeh figures: `det`, `loss`, `recall`, `histogram`."""
+        return {
+            "det": self._det(), "loss": self._loss(), "recall": self._recall(), "histogram": self._histogram(),
+        }  # fmt: skip
+
     def _det(self) -> Any:
         """Zeros of a logarithmic axis are left out: the lines end where nothing is missed any more."""
-        plot = _plot("FPIR", "FNIR", x_axis_type="log", y_axis_type="log")
+        plot = empty("FPIR", "FNIR", x_axis_type="log", y_axis_type="log")
         # broad below, so that an index that equals exact search does not hide it
         for side, name, colour, width in (
             ("fnir_exact", "exact search", COLOURS["exact"], 8),
@@ -64,18 +65,18 @@ class Plots:
                 legend_label=name,
             )
         plot.add_layout(Span(location=self.fpir, dimension="height", line_dash="dotted", line_color=INK))
-        return _tidy(plot)
+        return tidied(plot)
 
     def _loss(self) -> Any:
-        plot = _plot("µs a request", "added FNIR, bound", y_axis_type="log")
+        plot = empty("µs a request", "added FNIR, bound", y_axis_type="log")
         plot.add_layout(Span(location=self.target, dimension="width", line_dash="dashed", line_color=IMPOSTOR))
         self._points(plot, lambda one: one.get("batch_us", one["cost_us"]), "added_fnir_bound")
-        return plot
+        return tidied(plot)
 
     def _recall(self) -> Any:
-        plot = _plot("requests a second", "recall@10")
+        plot = empty("requests a second", "recall@10")
         self._points(plot, lambda one: 1e6 / one.get("batch_us", one["cost_us"]), "recall_at_10")
-        return plot
+        return tidied(plot)
 
     def _points(self, plot: Any, across: Any, up: str) -> None:
         """The operating points; the chosen one has a ring, one that was only predicted is hollow."""
@@ -92,10 +93,9 @@ class Plots:
             plot.scatter("x", "y", source=source, size="size", fill_alpha=0, line_color=INK, line_width=2)
             plot.scatter("x", "y", source=source, color=colour, size=10, fill_alpha="fill", legend_label=name)
         plot.add_tools(HoverTool(tooltips=[(key.replace("_", " "), f"@{key}") for key in keys]))
-        _tidy(plot)
 
     def _histogram(self) -> Any:
-        plot = _plot("similarity", "probes", y_axis_type="log")
+        plot = empty("similarity", "probes", y_axis_type="log")
         edges = self.histograms["edges"]
         for name, colour, label in (("impostors", IMPOSTOR, "nearest impostor"), ("mates", MATE, "mate")):
             bars = [
@@ -106,28 +106,4 @@ class Plots:
             top, left, right = (list(column) for column in zip(*bars, strict=True)) if bars else ([], [], [])
             plot.quad(top=top, bottom=0.5, left=left, right=right, color=colour, alpha=0.5, legend_label=label)
         plot.add_layout(Span(location=self.threshold, dimension="height", line_dash="dashed", line_color=INK))
-        return _tidy(plot)
-
-
-def _plot(across: str, up: str, **axes: str) -> Any:
-    return figure(
-        x_axis_label=across, y_axis_label=up, height=300, sizing_mode="stretch_width", toolbar_location=None,
-        tools="", background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None, **axes,
-    )  # fmt: skip
-
-
-def _tidy(plot: Any) -> Any:
-    """Quiet colours, and the legend below the picture, where it hides nothing on a narrow screen."""
-    plot.xaxis.ticker.desired_num_ticks = 5
-    plot.toolbar.logo = None
-    plot.axis.axis_label_text_color = plot.axis.major_label_text_color = INK
-    plot.axis.axis_label_text_font_style = "normal"
-    plot.axis.axis_line_color = plot.axis.major_tick_line_color = plot.axis.minor_tick_line_color = INK
-    plot.grid.grid_line_color, plot.grid.grid_line_alpha = INK, 0.25
-    if plot.legend:
-        plot.legend.orientation = "horizontal"
-        plot.legend.background_fill_alpha, plot.legend.border_line_alpha = 0, 0
-        plot.legend.label_text_color = INK
-        plot.legend.margin = plot.legend.padding = 0
-        plot.add_layout(plot.legend[0], "below")
-    return plot
+        return tidied(plot)

@@ -1,0 +1,1 @@
+"""What notebooks call: tables, pictures, comparisons, thresholds, capacity."""
