@@ -1,0 +1,138 @@
+"""How large a list will be before it is there: recipes, memory, matchers, build time, from a measured index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from pipeline.artifact import Memory, Point
+from pipeline.plan import Candidate, Facts, propose
+from pipeline.quality.reading import Report
+
+HEADROOM = 0.8
+"""Share of a machine's memory that its matcher takes, as `matcher.memory_limit_bytes` has it."""
+
+BUSY = 0.6
+"""Share of its time that a matcher should search at the load asked for; above, waits grow faster than the load."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What is planned."""
+
+    rows: int
+    dim: int
+    target: float
+    """Most added FNIR."""
+    requests_per_s: float
+    machine_bytes: int
+    """Memory of one machine."""
+    machine_cores: int
+    spare: int = 1
+    """Matchers of each shard beyond what the load takes, so that one may fail."""
+    workers: int = 2
+    """Cores that build."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError naming what cannot be."""
+        for name in ("rows", "dim", "requests_per_s", "machine_bytes", "machine_cores", "workers"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A recipe for the planned list."""
+
+    name: str
+    point: Point
+    basis: str
+    """What its operating point and its time are taken from."""
+    memory: Memory
+    """Of the whole list."""
+    request_us: float
+    """Microseconds of one core per request of a batch, on all shards together."""
+    shards: int
+    """Parts, so that one fits into a machine twice: the index that serves and the one that replaces it."""
+    matchers: int
+    """Machines, all shards and spares counted."""
+
+    @property
+    def per_core(self) -> float:
+        """Requests a second of one core."""
+        return 1e6 / self.request_us
+
+
+def options(need: Need, report: Report) -> list[Option]:
+    """Every recipe that the planner would try for such a list, cheapest in machines first."""
+    facts = Facts(
+        rows=need.rows, dim=need.dim, out=kept(need, report), recipe="auto", rerank=report.data["spec"]["build"]["rerank"],
+        device="cpu", memory_limit=0,
+    )  # fmt: skip
+    found = [_option(need, report, candidate) for candidate in propose(facts)]
+    return sorted(found, key=lambda one: (one.matchers, one.request_us))
+
+
+def kept(need: Need, report: Report) -> int:
+    """Dimensions after the projection: the measured index's where it is of the same descriptor, else all of them."""
+    same = report.manifest.descriptor.dim == need.dim
+    return int(report.manifest.parameters.get("out", need.dim)) if same else need.dim
+
+
+def _option(need: Need, report: Report, candidate: Candidate) -> Option:
+    point, basis = operating_point(need, report, candidate)
+    pace, paced = pace_of(report, candidate.name)
+    usable = need.machine_bytes * HEADROOM / 2
+    memory = candidate.memory()
+    shards = math.ceil(memory.anonymous / usable)
+    part = replace(candidate, rows=math.ceil(need.rows / shards))
+    each_us = part.cost(point) * pace
+    matchers = math.ceil(need.requests_per_s * each_us / (need.machine_cores * BUSY * 1e6)) + need.spare
+    return Option(candidate.name, point, f"{basis}; {paced}", memory, each_us * shards, shards, matchers * shards)
+
+
+def operating_point(need: Need, report: Report, candidate: Candidate) -> tuple[Point, str]:
+    """The cheapest point of the candidate that searches as much as the cheapest measured one that meets the target.
+
+    As much: as many candidates re-ranked, as large a share of the cells probed.  Where none was measured to meet it,
+    the point that searches most.
+    """
+    if candidate.recipe == "exact":
+        return candidate.points[0], "loses nothing by definition"
+    met = [one for one in report.curve if one["name"] == candidate.name and one["added_fnir_bound"] <= need.target]
+    most = max(candidate.points, key=candidate.cost)
+    if not met:
+        tried = any(one["name"] == candidate.name for one in report.curve)
+        return (
+            most,
+            f"target {'not met' if tried else 'not measured'} at {report.manifest.count:,} rows: the point that searches most",
+        )
+    best = min(met, key=lambda one: float(one["cost_us"]))
+    share = _share_of_cells(best, [one for one in report.curve if one["name"] == candidate.name])
+    enough = [
+        point for point in candidate.points
+        if point.rerank >= best["rerank"] and point.nprobe >= share * max(one.nprobe for one in candidate.points)
+    ]  # fmt: skip
+    chosen = min(enough, key=candidate.cost, default=most)
+    return chosen, f"bound {best['added_fnir_bound']:.2g} measured at {report.manifest.count:,} rows"
+
+
+def _share_of_cells(one: dict[str, Any], curve: Sequence[dict[str, Any]]) -> float:
+    """Of the cells that the widest measured point probes, which are all there are."""
+    return float(one["nprobe"] / max(each["nprobe"] for each in curve))
+
+
+def pace_of(report: Report, name: str) -> tuple[float, str]:
+    """Measured over predicted microseconds of one core, the median of a recipe's points, with what it is taken from."""
+    threads = report.data["spec"]["build"]["threads_per_task"]
+    paces = [(one["name"], one["batch_us"] * threads / one["cost_us"]) for one in report.curve if "batch_us" in one]
+    mine = [pace for recipe, pace in paces if recipe == name]
+    if mine:
+        return median(mine), f"time measured, {median(mine):.2f} of the prediction"
+    if paces:
+        every = median(pace for _, pace in paces)
+        return every, f"time predicted, scaled by {every:.2f} as other recipes were"
+    return 1.0, "time predicted"
