@@ -107,6 +107,9 @@ class Build(Section):
     of similarities (about 0.0005) moves some mates across the threshold, which counts as loss."""
     memory_limit_bytes: CountOrAuto = 0
     """Bytes that the loaded index may take; 0 = no limit."""
+    calibration: str = ""
+    """Labelled descriptors of the same model, in any form a source may have, that the model of made mates is fitted
+    to; empty = the shipped one, fitted to Labeled Faces in the Wild."""
     descriptor_version: str = ""
     """Name of the model that made the descriptors; empty = what the source says."""
     force: bool = False
@@ -129,6 +132,8 @@ class Quality(Section):
     """Non-mated probes in each half."""
     confidence: Confidence = 0.95
     """One-sided confidence of the bound that is compared with the target."""
+    group_by: Literal["", "person"] = ""
+    """`person`: candidates are people, each with its best row, as requests with group_by=person are answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -195,6 +200,12 @@ class Matcher(Section):
     """Where loaded indexes are searched; `auto` takes a GPU where one answers and the index fits."""
     labels: str = ""
     """Labels to serve, with commas between; empty = all."""
+    live_share: Share = 0.001
+    """Share of live requests that are compared with exact search while the matcher is idle; 0 = none."""
+    live_per_minute: Count = 60
+    """Most of them a minute, of each index."""
+    live_margin: Share = 0.05
+    """How far the live recall may surely lie below what the build measured before it is called drift."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -88,9 +88,10 @@ def make_spec(order: Order, settings: Settings) -> BuildSpec:
         raise BuildError(f"label: expected 1 to 200 printable characters, got {order.label!r}")
     listing = open_source(order.source, settings.source, settings.images, settings.storage).listing()
     fingerprint = listing.fingerprint
-    if order.probes:
-        probes = open_source(order.probes, settings.source, settings.images, settings.storage).listing()
-        fingerprint += "+" + probes.fingerprint
+    for name, url in (("probes", order.probes), ("calibration", settings.build.calibration)):
+        if url:
+            listing_of_it = open_source(url, settings.source, settings.images, settings.storage).listing()
+            fingerprint += f"+{name}:{listing_of_it.fingerprint}"
     return BuildSpec(
         label=order.label, source_url=order.source, probes_url=order.probes, fingerprint=fingerprint,
         descriptor_version=settings.build.descriptor_version or listing.descriptor_version, dim=listing.dim,

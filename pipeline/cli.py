@@ -28,6 +28,10 @@ from pipeline.stage import Runner, serial
 @click.option("--label", required=True, help="The list that the index is for.")
 @click.option("--probes", default="", help="Labelled photos of the same people to measure with; without, pseudo-mates.")
 @click.option(
+    "--calibration",
+    help="Overrides build.calibration: labelled descriptors of the same model that pseudo-mates are fitted to.",
+)
+@click.option(
     "--recipe", type=click.Choice(["auto", "exact", "scan", "cells", "ivfpq"]), help="Overrides build.recipe."
 )
 @click.option(
@@ -54,6 +58,8 @@ def build(context: Context, /, **options: Any) -> None:
 def _settings(settings: Settings, options: dict[str, Any]) -> Settings:
     if options["recipe"]:
         settings = replace(settings, build=replace(settings.build, recipe=options["recipe"]))
+    if options["calibration"] is not None:
+        settings = replace(settings, build=replace(settings.build, calibration=options["calibration"]))
     if options["force"]:
         settings = replace(settings, build=replace(settings.build, force=True))
     if options["scheduler"] is not None:

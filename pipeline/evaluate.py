@@ -11,7 +11,6 @@ import numpy as np
 
 from pipeline.artifact import Point
 from pipeline.assemble import built_ahead, open_candidate
-from pipeline.device.choose import device
 from pipeline.errors import IndexRefused
 from pipeline.plan import Candidate
 from pipeline.quality.answers import Gate
@@ -20,10 +19,8 @@ from pipeline.quality.figures import Figures, intervals
 from pipeline.quality.gate import Gated, Measured, Target, choose
 from pipeline.quality.making import make
 from pipeline.quality.measure import measure as run
-from pipeline.quality.probes import ProbeSet
 from pipeline.quality.report import write_report
-from pipeline.quality.trial import Trial, depth_of_truth
-from pipeline.quality.truth import exact_block
+from pipeline.quality.trial import Trial, partition_truth
 from pipeline.quality.verdict import verdict
 from pipeline.sample import candidates
 from pipeline.stage import Item
@@ -39,13 +36,11 @@ def probes(work: Work, _: None) -> int:
 
 def truth(work: Work, number: int) -> int:
     """Exact search of all probes over one partition."""
-    made, rows = ProbeSet.from_bytes(work.read("probes.npz")), work.rows(number).astype(np.float32)
-    depth = depth_of_truth(made, work.spec.quality.k)
-    similarities, numbers = exact_block(device(work.spec.device), made.queries, rows, work.first(number), depth)
+    similarities, numbers = partition_truth(work, number)
     buffer = io.BytesIO()
     np.savez(buffer, similarities=similarities, numbers=numbers)
     work.write(f"truth/{number:05d}.npz", buffer.getbuffer())
-    return len(rows)
+    return int(work.census()["kept"][number])
 
 
 def measured(work: Work) -> Iterable[Item]:

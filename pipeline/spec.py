@@ -19,7 +19,7 @@ class BuildSpec:
     source_url: str
     probes_url: str
     fingerprint: str
-    """Hash of the source's listing: names, sizes and times of its files, and of the probe file's."""
+    """Hash of the source's listing: names, sizes and times of its files, and of the probes' and the calibration's."""
     descriptor_version: str
     dim: int
     device: str

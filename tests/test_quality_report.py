@@ -117,7 +117,11 @@ def test_every_point_is_listed_with_its_reason(report: tuple[str, dict[str, Any]
     ]
     reasons = [row[0] for row in Page(text).rows if len(row) == 1]
     assert sorted(reasons) == sorted(one["rejected"] or "chosen" for one in decided["curve"])
-    assert all(one["batch_us"] > 0 and one["p99_ms"] >= one["p50_ms"] > 0 for one in decided["curve"])
+    for one in decided["curve"]:
+        assert one["batch_us"] > 0
+        assert [speed["batch"] for speed in one["speeds"]] == [1, 8, 64, 256]
+        assert all(speed["p99_ms"] >= speed["p50_ms"] > 0 and speed["calls"] >= 3 for speed in one["speeds"])
+        assert all(speed["qps"] == pytest.approx(1e3 * speed["batch"] / speed["p50_ms"]) for speed in one["speeds"])
 
 
 def test_json_holds_every_figure(report: tuple[str, dict[str, Any], dict[str, Any]]) -> None:

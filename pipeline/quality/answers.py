@@ -14,6 +14,7 @@ from pipeline.quality.figures import Figures, Side
 from pipeline.quality.gate import Measured
 from pipeline.quality.measure import search
 from pipeline.quality.naming import misnamed
+from pipeline.quality.persons import NOBODY
 from pipeline.quality.probes import GATING
 from pipeline.quality.trial import Trial
 from pipeline.sample import candidates
@@ -75,10 +76,13 @@ class Gate:
                 sides.append(self.trial.side(found, part))
             numbers = np.concatenate([side.lists[1].ravel() for side in sides])
             wrong = misnamed(self.work, index.ids, numbers)
+            if self.trial.grouping.by_person and index.people is not None:
+                wrong = np.union1d(wrong, misnamed(self.work, index.people, numbers, "people"))
         return Answers(_without(sides[0], wrong), _without(sides[1], wrong), len(wrong))
 
 
 def _without(side: Side, wrong: Numbers) -> Side:
     """The side without rows that carry somebody else's name: whoever is looked for, they do not name him."""
     bad = np.isin(side.lists[1], wrong)
-    return Side((side.lists[0], np.where(bad, -1, side.lists[1])), side.mates & ~bad)
+    people = None if side.people is None else np.where(bad, NOBODY, side.people)
+    return Side((side.lists[0], np.where(bad, -1, side.lists[1])), side.mates & ~bad, people)

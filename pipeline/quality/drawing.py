@@ -34,22 +34,27 @@ def non_mates(persons: Persons, count: int, generator: np.random.Generator) -> N
     return generator.choice(few, min(count, len(few)), replace=False) if len(few) else few
 
 
-def cosines(count: int, quantiles: NDArray[np.float64], generator: np.random.Generator) -> Floats:
-    """Cosines (n,) of two photos of a person.
+def cosines(count: int, quantiles: NDArray[np.float64], generator: np.random.Generator, draws: int = 2) -> Floats:
+    """Cosines (n,) of two photos of a person, from a quantile function on an even grid.
 
-    `quantiles` is the quantile function of a photo's cosine to its person's centre; both the gallery row and
-    the probe are photos, so that two independent draws are multiplied.
+    Of a photo's cosine to its person's centre the product of two independent draws, since gallery row and probe are
+    both photos; of the cosine of two photos one draw.
     """
     grid = np.linspace(0, 1, len(quantiles))
-    drawn: Floats = np.interp(generator.random((2, count)), grid, quantiles).prod(axis=0).astype(np.float32)
+    drawn: Floats = np.interp(generator.random((draws, count)), grid, quantiles).prod(axis=0).astype(np.float32)
     return drawn
 
 
 def noise_shape(sample: Floats) -> Floats:
     """A matrix S (d, d): rows z S of standard normal z have the covariance of the rows (n, d) of a sample."""
     step = max(1, len(sample) // COVARIANCE_ROWS)
-    rows = sample[::step] - sample[::step].mean(axis=0)
-    values, vectors = np.linalg.eigh((rows.T @ rows / len(rows)).astype(np.float64))
+    rows = sample[::step]
+    return noise_shape_of(rows - rows.mean(axis=0))
+
+
+def noise_shape_of(noise: Floats) -> Floats:
+    """The same of rows (n, d) whose mean is zero by nature."""
+    values, vectors = np.linalg.eigh((noise.T @ noise / max(len(noise), 1)).astype(np.float64))
     shape: Floats = ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T).astype(np.float32)
     return shape
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.quality.arrays import Flags, Floats, Lists
+from pipeline.quality.arrays import Flags, Floats, Lists, Numbers
 from pipeline.quality.bounds import interval, upper_bound
+from pipeline.quality.persons import NOBODY
 
 RECALL_AT = 10
 
@@ -34,6 +35,13 @@ class Side:
     lists: Lists
     mates: Flags
     """(p, k) which candidates are mates."""
+    people: Numbers | None = None
+    """(p, k) codes of the candidates' people, -1 for empty places, where candidates are people; None where rows."""
+
+    @property
+    def named(self) -> Numbers:
+        """(p, k) what two sides have in common: people, or rows; -1 for empty places."""
+        return self.lists[1] if self.people is None else self.people
 
     def accepted(self, threshold: float, k: int) -> Flags:
         """Which probes (p,) have a mate of at least the threshold's similarity among their first k."""
@@ -61,9 +69,9 @@ class Figures:
 
     probes: int
     recall_at_1: float
-    """Share of probes whose exact nearest row comes first."""
+    """Share of probes whose exact nearest row, or person, comes first."""
     recall_at_10: float
-    """Mean share of the ten exact nearest rows among ten candidates."""
+    """Mean share of the ten exact nearest rows, or people, among ten candidates."""
     rank1_miss: float
     """Share of probes whose first candidate is not a mate."""
     exact_rank1_miss: float
@@ -126,15 +134,15 @@ def normal_quantile(confidence: float) -> float:
 
 def recalls(exact: Side, index: Side) -> NDArray[np.float64]:
     """(p,) share of the exact ten nearest rows that are among the index's first ten."""
-    ours, theirs = exact.lists[1][:, :RECALL_AT], index.lists[1][:, :RECALL_AT]
-    real = ours >= 0
+    ours, theirs = exact.named[:, :RECALL_AT], index.named[:, :RECALL_AT]
+    real = ours != NOBODY
     hits = ((ours[:, :, None] == theirs[:, None, :]) & real[:, :, None]).any(axis=2).sum(axis=1)
     each: NDArray[np.float64] = np.where(real.any(axis=1), hits / np.maximum(real.sum(axis=1), 1), 1.0)
     return each
 
 
 def _same_first(exact: Side, index: Side) -> Flags:
-    same: Flags = exact.lists[1][:, 0] == index.lists[1][:, 0]
+    same: Flags = exact.named[:, 0] == index.named[:, 0]
     return same
 
 

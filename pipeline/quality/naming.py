@@ -9,10 +9,10 @@ from pipeline.quality.arrays import Numbers
 from pipeline.workspace import Work
 
 
-def misnamed(work: Work, names: Ids, numbers: Numbers) -> Numbers:
+def misnamed(work: Work, names: Ids, numbers: Numbers, what: str = "ids") -> Numbers:
     """Those of the gallery rows (any shape) for which `names` has another name than the source: sorted, each once.
 
-    One pass over the names of the partitions.
+    `what` is `ids` or `people`.  One pass over the names of the partitions.
     """
     wanted = np.unique(numbers[numbers >= 0])
     wrong: list[int] = []
@@ -20,7 +20,7 @@ def misnamed(work: Work, names: Ids, numbers: Numbers) -> Numbers:
     for part, count in enumerate(work.census()["kept"]):
         here = wanted[(wanted >= first) & (wanted < first + count)]
         if len(here):
-            source, kept = Ids.open(work.read(f"ids/{part:05d}.ids")), work.kept(part)
+            source, kept = Ids.open(work.read(f"{what}/{part:05d}.ids")), work.kept(part)
             source = source if kept is None else source.select(kept)
             # as text: names of one kind in a partition may be strings beside those of another
             pairs = zip(source.take(here - first), names.take(here), here.tolist(), strict=True)

@@ -48,34 +48,35 @@ class Plots:
         """Zeros of a logarithmic axis are left out: the lines end where nothing is missed any more."""
         plot = empty("FPIR", "FNIR", x_axis_type="log", y_axis_type="log")
         # broad below, so that an index that equals exact search does not hide it
-        for side, name, colour, width in (
-            ("fnir_exact", "exact search", COLOURS["exact"], 8),
-            ("fnir_index", "this index", MATE, 2),
-        ):
-            fpir = self.det["fpir" if side == "fnir_exact" else "fpir_index"]
-            pairs = [(x, y) for x, y in zip(fpir, self.det[side], strict=True) if x > 0 and y > 0]
+        lines = (
+            ("fpir", "fnir_exact", "exact search", COLOURS["exact"], 8),
+            ("fpir_index", "fnir_index", "this index", MATE, 2),
+        )
+        for across, up, name, colour, width in lines:
+            pairs = [(x, y) for x, y in zip(self.det[across], self.det[up], strict=True) if x > 0 and y > 0]
             source = ColumnDataSource({"x": [one[0] for one in pairs], "y": [one[1] for one in pairs]})
             plot.line(
-                "x",
-                "y",
-                source=source,
-                color=colour,
-                line_alpha=0.5 if width > 2 else 1,
-                line_width=width,
-                legend_label=name,
+                "x", "y", source=source, color=colour, alpha=min(1, 4 / width), line_width=width, legend_label=name
             )
         plot.add_layout(Span(location=self.fpir, dimension="height", line_dash="dotted", line_color=INK))
         return tidied(plot)
 
     def _loss(self) -> Any:
-        plot = empty("µs a request", "added FNIR, bound", y_axis_type="log")
+        plot = empty("µs a request", "added FNIR, bound", x_axis_type="log", y_axis_type="log")
         plot.add_layout(Span(location=self.target, dimension="width", line_dash="dashed", line_color=IMPOSTOR))
         self._points(plot, lambda one: one.get("batch_us", one["cost_us"]), "added_fnir_bound")
         return tidied(plot)
 
     def _recall(self) -> Any:
-        plot = empty("requests a second", "recall@10")
-        self._points(plot, lambda one: 1e6 / one.get("batch_us", one["cost_us"]), "recall_at_10")
+        """A line per candidate in batches of 256, and a thin one for single requests."""
+        plot = empty("requests a second", "recall@10", x_axis_type="log")
+        for name, colour in COLOURS.items():
+            mine = [one for one in self.curve if one["name"] == name and "speeds" in one]
+            for batch, width, dash in ((256, 2, "solid"), (1, 1.5, "dashed")):
+                pairs = sorted((qps(one, batch), one["recall_at_10"]) for one in mine)
+                source = ColumnDataSource({"x": [one[0] for one in pairs], "y": [one[1] for one in pairs]})
+                plot.line("x", "y", source=source, color=colour, line_width=width, line_dash=dash)
+        self._points(plot, lambda one: qps(one, 256) if "speeds" in one else 1e6 / one["cost_us"], "recall_at_10")
         return tidied(plot)
 
     def _points(self, plot: Any, across: Any, up: str) -> None:
@@ -107,3 +108,8 @@ class Plots:
             plot.quad(top=top, bottom=0.5, left=left, right=right, color=colour, alpha=0.5, legend_label=label)
         plot.add_layout(Span(location=self.threshold, dimension="height", line_dash="dashed", line_color=INK))
         return tidied(plot)
+
+
+def qps(one: dict[str, Any], batch: int) -> float:
+    """Requests a second of a measured point in batches of this size."""
+    return next(float(speed["qps"]) for speed in one["speeds"] if speed["batch"] == batch)

@@ -59,7 +59,7 @@ class Report:
     curve: list[dict[str, Any]]
     """Every operating point: `name`, `nprobe`, `rerank`, `cost_us` predicted, the figures of the choosing half
     (`added_fnir`, `recall_at_10`, …), `rejected` = why it was not chosen ("" of the chosen one) and, where it was
-    measured, `speeds`: `{batch, qps, p50_ms, p99_ms, requests}` for batches of 1, 8, 64 and 256."""
+    measured, `speeds`: `{batch, qps, p50_ms, p99_ms, calls}` for batches of 1, 8, 64 and 256; milliseconds of a call."""
     det: Det
     histograms: Histograms
     thresholds: list[dict[str, Any]]
@@ -69,7 +69,12 @@ class Report:
     """Groups of mated probes: `by`, `cohort`, `probes`, `fnir_exact`, `fnir_index`, `added_fnir`, `recall_at_10`,
     `intervals` (of the three shares)."""
     probes: dict[str, Any]
-    """Where mated and non-mated probes come from, with the noise model if mates were made."""
+    """`mated`, `non_mates`: where they come from; `people`: how many the mated ones are of."""
+    noise: dict[str, Any] | None
+    """The model in numbers, if mates were made: `source`, `calibration`, `cosine` (`mean`, `sd`, `quantiles`),
+    `noise_dimensions`, …; None where they are real."""
+    group_by: str
+    """"person" where candidates are people, "" where they are rows."""
     data: dict[str, Any]
     """The whole of `report.json`."""
 
@@ -88,7 +93,8 @@ def read_report(store: Store, label: str, index_id: str | None = None) -> Report
         return Report(
             manifest=manifest, curve=data["decision"]["curve"], thresholds=data["thresholds"], cohorts=data["cohorts"],
             det=Det(**{one.name: np.array(data["det"][one.name], np.float64) for one in fields(Det)}),
-            histograms=_histograms(data["histograms"]), probes=data["probes"], data=data,
+            histograms=_histograms(data["histograms"]), probes=data["probes"],
+            noise=data["noise"], group_by=data["group_by"], data=data,
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactCorrupt(f"{key}: expected a report of version {REPORT}, got one without {error}") from None

@@ -8,12 +8,15 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from pipeline.census import rejects
 from pipeline.quality.answers import Answers
 from pipeline.quality.cohorts import cohorts
 from pipeline.quality.decision import Decision
+from pipeline.quality.making import NOISE
+from pipeline.quality.measure import SPEED_BATCHES
 from pipeline.quality.plots import Plots
 from pipeline.quality.probes import GATING
 from pipeline.quality.reading import REPORT
@@ -34,7 +37,8 @@ def write_report(work: Work, trial: Trial, decided: Decision, answers: Answers) 
         "report": REPORT, "label": spec.label, "index_id": spec.index_id, "created": spec.created,
         "source": spec.source_url, "rows": census["total"], "dim": spec.dim, "rejected": census["rejected"],
         "descriptor_version": spec.descriptor_version, "decision": decided.to_json(), "stages": stage_times(work),
-        "spec": json.loads(spec.to_json()), **measured,
+        "spec": json.loads(spec.to_json()), **measured, "group_by": spec.quality.group_by,
+        "noise": work.load_json(NOISE) if NOISE in work.keys(NOISE) else None,
     }  # fmt: skip
     work.save_json("report.json", data)
     plots = Plots(
@@ -46,7 +50,8 @@ def write_report(work: Work, trial: Trial, decided: Decision, answers: Answers) 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("pipeline.quality").joinpath("report.html.j2").read_text(encoding="utf-8"))
     first = list(islice(rejects(work), SHOWN_REJECTS))
-    page = template.render(**data, decided=decided, rejects=first, pictures=pictures, scripts=scripts)
+    shown = {"rejects": first, "pictures": pictures, "scripts": scripts, "sizes": SPEED_BATCHES}
+    page = template.render(**data, **shown, decided=decided, threads=spec.build.threads_per_task)
     work.write("report.html", page.encode())
 
 
@@ -63,7 +68,11 @@ def measures(trial: Trial, answers: Answers) -> dict[str, Any]:
         "histograms": histograms(scores),
         "thresholds": thresholds(scores, rule.confidence),
         "cohorts": cohorts(exact, answers.mates, trial.templates(mated), rule),
-        "probes": {"mated": trial.probes.origin, "non_mates": trial.probes.others},
+        "probes": {
+            "mated": trial.probes.origin,
+            "non_mates": trial.probes.others,
+            "people": len(np.unique(trial.probes.person[mated])),
+        },
     }
 
 

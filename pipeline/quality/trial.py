@@ -6,12 +6,16 @@ import io
 
 import numpy as np
 
+from pipeline.device.choose import device
 from pipeline.errors import BuildError
 from pipeline.quality.arrays import Lists, Numbers
 from pipeline.quality.figures import RECALL_AT, Figures, Rule, Side, compare, threshold_at
+from pipeline.quality.grouping import PERSON, Grouping
 from pipeline.quality.making import gallery_persons
+from pipeline.quality.people_truth import exact_people
+from pipeline.quality.persons import Persons
 from pipeline.quality.probes import CHOOSING, ProbeSet
-from pipeline.quality.truth import candidates, mates_in, merged, ordered
+from pipeline.quality.truth import exact_block, mates_in, ordered
 from pipeline.workspace import Work
 
 
@@ -25,19 +29,19 @@ class Trial:
         quality = work.spec.quality
         self.probes = ProbeSet.from_bytes(work.read("probes.npz"))
         self.persons = gallery_persons(work)
-        self.width = max(quality.k, RECALL_AT)
+        self.grouping = grouping_of(work, self.persons)
         self._exact = self._merged(work)
         best = self.exact(self.probes.part(mated=False)).lists[0][:, 0]
         self.fpir = quality.fpir
         self.rule = Rule(threshold_at(best, quality.fpir), quality.k, quality.confidence)
 
     def _merged(self, work: Work) -> Lists:
-        depth = depth_of_truth(self.probes, work.spec.quality.k)
+        depth = self.grouping.k if self.grouping.by_person else depth_of_truth(self.probes, work.spec.quality.k)
         total: Lists | None = None
         for key in work.keys("truth/"):
             with np.load(io.BytesIO(work.read(key))) as arrays:
                 found = arrays["similarities"], arrays["numbers"]
-            total = merged(total, found, depth) if total else ordered(found, depth)
+            total = self.grouping.joined(total, found, depth) if total else ordered(found, depth)
         if total is None:
             raise BuildError("truth: expected the answers of exact search, got none; was the work folder changed?")
         return total
@@ -54,7 +58,7 @@ class Trial:
 
     def depth(self, part: Numbers) -> int:
         """Rows that an index is asked for, so that enough are left when what does not count is dropped."""
-        return self.probes.depth(part, self.width)
+        return self.probes.depth(part, self.grouping.rows)
 
     def exact(self, part: Numbers) -> Side:
         """What exact search answers."""
@@ -62,12 +66,28 @@ class Trial:
 
     def side(self, found: Lists, part: Numbers) -> Side:
         """The candidates among the rows (p, any depth) that were found for these probes."""
-        lists = candidates(found, self.probes, part, self.persons, self.width)
-        return Side(lists, mates_in(lists[1], self.probes, part, self.persons))
+        lists = self.grouping.candidates(found, self.probes, part)
+        people = self.persons.of(lists[1]) if self.grouping.by_person else None
+        return Side(lists, mates_in(lists[1], self.probes, part, self.persons), people)
 
     def figures(self, part: Numbers, index: Side) -> Figures:
         """Figures of an index's answers."""
         return compare(self.exact(part), index, self.rule)
+
+
+def grouping_of(work: Work, persons: Persons) -> Grouping:
+    """How found rows become lists of candidates, by the spec."""
+    quality = work.spec.quality
+    return Grouping(persons, max(quality.k, RECALL_AT), quality.group_by == PERSON)
+
+
+def partition_truth(work: Work, number: int) -> Lists:
+    """What exact search of all probes finds in one partition: rows (p, depth), or of people (p, k) what counts."""
+    probes, rows = ProbeSet.from_bytes(work.read("probes.npz")), work.rows(number).astype(np.float32)
+    worker, first = device(work.spec.device), work.first(number)
+    if work.spec.quality.group_by == PERSON:
+        return exact_people(worker, rows, first, probes, grouping_of(work, gallery_persons(work)))
+    return exact_block(worker, probes.queries, rows, first, depth_of_truth(probes, work.spec.quality.k))
 
 
 def depth_of_truth(probes: ProbeSet, k: int) -> int:

@@ -40,17 +40,30 @@ def candidates(found: Lists, probes: ProbeSet, part: Numbers, persons: Persons, 
 
     A probe never meets its own row; a non-mated probe meets none of its person's rows either.
     """
-    similarities, numbers = found
-    missing = k - numbers.shape[1]
-    if missing > 0:  # a list shorter than k
-        similarities = np.pad(similarities, ((0, 0), (0, missing)), constant_values=-1)
-        numbers = np.pad(numbers, ((0, 0), (0, missing)), constant_values=-1)
-    dropped = (numbers < 0) | (numbers == probes.own[part][:, None])
-    dropped |= mates_in(numbers, probes, part, persons) & ~probes.mated[part][:, None]
+    similarities, numbers = padded(found, k)
+    dropped = out_of_count(numbers, probes, part, persons)
     order = np.argsort(dropped, axis=1, kind="stable")[:, :k]
     gone = np.take_along_axis(dropped, order, axis=1)
     kept_similarities = np.where(gone, np.float32(-1), np.take_along_axis(similarities, order, axis=1))
     return kept_similarities, np.where(gone, -1, np.take_along_axis(numbers, order, axis=1))
+
+
+def padded(found: Lists, k: int) -> Lists:
+    """The lists (p, any) with at least k places: those of a gallery shorter than k end in empty ones."""
+    missing = k - found[1].shape[1]
+    if missing <= 0:
+        return found
+    return (
+        np.pad(found[0], ((0, 0), (0, missing)), constant_values=-1),
+        np.pad(found[1], ((0, 0), (0, missing)), constant_values=-1),
+    )
+
+
+def out_of_count(numbers: Numbers, probes: ProbeSet, part: Numbers, persons: Persons) -> Flags:
+    """Which of the found rows (p, k) are no candidates of the probes `part`."""
+    dropped = (numbers < 0) | (numbers == probes.own[part][:, None])
+    out: Flags = dropped | (mates_in(numbers, probes, part, persons) & ~probes.mated[part][:, None])
+    return out
 
 
 def mates_in(numbers: Numbers, probes: ProbeSet, part: Numbers, persons: Persons) -> Flags:
