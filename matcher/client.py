@@ -10,7 +10,9 @@ from typing import Unpack
 
 from numpy.typing import ArrayLike
 
+from configs.errors import ConfigError
 from configs.settings import Client
+from matcher import keys
 from matcher.errors import Busy, NoIndex, TimedOut
 from matcher.exchange import Exchange
 from matcher.landing import Counts
@@ -28,8 +30,14 @@ class MatchClient:
     """
 
     def __init__(self, redis_url: str, settings: Client | None = None) -> None:
+        """Raises ConfigError for settings by which requests would go to an index that answers no more."""
         self._url = redis_url
         self._settings = settings or Client()
+        if self._settings.refresh_s > keys.REFRESH_S:
+            raise ConfigError(
+                f"client.refresh_s: expected at most {keys.REFRESH_S:g}, for which matchers answer from an index whose "
+                f"label has moved on, got {self._settings.refresh_s:g}: look more often"
+            )
         self._plain = Question(timeout_s=self._settings.timeout_ms / 1000)
         self._places = asyncio.Semaphore(self._settings.in_flight)
         self._exchange: Exchange | None = None

@@ -41,6 +41,11 @@ class Consumer:
         self._rotation = itertools.count()
         self.closing = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether something was read and not taken, or more is known to be there."""
+        return bool(self._inbox or self.hot)
+
     async def join(self, stream: str, group: str) -> None:
         """Read a stream from now on; its group begins at the stream's first entry."""
         await self._reader.create([stream], group)

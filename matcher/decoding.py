@@ -85,8 +85,8 @@ def _queries(held: Held, requests: list[Request], refused: list[Refusal]) -> tup
     """Unit-norm queries (n, dim) float32 of the requests that can be read."""
     dim, version = held.index.dim, held.index.manifest.descriptor.version
     blobs = [request.fields.get(b"descriptor", b"") for request in requests]
-    if all(len(blob) == 4 * dim for blob in blobs):  # the usual case: one copy from the socket's buffer to the matrix
-        queries = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), dim)
+    if all(len(blob) == 4 * dim for blob in blobs):  # the usual case: one copy, which is then normalised in place
+        queries = np.frombuffer(bytearray().join(blobs), "<f4").reshape(len(blobs), dim)
     else:
         vectors, readable = [], []
         for request, blob in zip(requests, blobs, strict=True):
@@ -104,4 +104,5 @@ def _queries(held: Held, requests: list[Request], refused: list[Refusal]) -> tup
             refused.append((requests[number], BadDescriptor(f"expected a finite vector that is not zero, got {what}")))
         requests = [request for request, fine in zip(requests, good, strict=True) if fine]
         queries, norms = queries[good], norms[good]
-    return np.ascontiguousarray(queries / norms[:, None], np.float32), requests
+    queries /= norms[:, None]
+    return queries, requests

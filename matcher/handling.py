@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from matcher.answering import Answerer
 from matcher.consumer import Bad
+from matcher.dealing import TILE
 from matcher.decoding import Job, decoded
 from matcher.errors import BadRequest, Expired, MatchError, NoIndex, Stale
 from matcher.housekeeping import Housekeeping
 from matcher.messages import Request
 from matcher.residency import Held, Residency
-from matcher.searching import TILE, Outcome, Searcher
+from matcher.searching import Outcome, Searcher
 
 Group = tuple[Held, list[Request]]
 

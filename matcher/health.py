@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from importlib.metadata import version as installed
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -13,7 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from configs.hiding import visible
+from matcher.drawing import unwatched
 from matcher.metrics import registry_of
+from matcher.residency import Held
 
 if TYPE_CHECKING:
     from matcher.service import Service
@@ -44,7 +46,7 @@ def application(service: Service) -> Starlette:
         """What is in memory, and what is not with the reason."""
         held = [
             {**one.served, "rows": one.index.rows, "recipe": one.index.manifest.recipe, "memory": one.index.memory.anonymous,
-             "retired": one.retired_at is not None}
+             "retired": one.retired_at is not None, "live": live(one)}
             for one in (*service.residency.current.values(), *service.residency.retired.values())
         ]  # fmt: skip
         failed = [
@@ -52,6 +54,10 @@ def application(service: Service) -> Starlette:
             for label, one in service.residency.failures.items()
         ]
         return JSONResponse({"indexes": held, "not_loaded": failed})
+
+    def live(held: Held) -> dict[str, Any]:
+        why = unwatched(held, service.drawer.share)
+        return {"off": why} if why else held.live.shown()
 
     async def config(_: Request) -> Response:
         """The effective settings, secrets hidden."""

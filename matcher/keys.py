@@ -5,6 +5,9 @@ from __future__ import annotations
 PROTOCOL = 1
 """Version of the wire; requests carry it in the field `v`."""
 
+REFRESH_S = 3.0
+"""Clients look at who serves what at least this often; a retired index answers on for as long."""
+
 MATCHERS = "lim:matchers"
 """Sorted set of matcher ids by the time, in milliseconds of Redis, at which their announcement lapses."""
 

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from matcher.drawing import unwatched
+
 if TYPE_CHECKING:
     from matcher.service import Service
 
@@ -28,6 +30,7 @@ class ServiceMetrics(Collector):
             ("lim_requests_searched", "Requests that were searched.", service.searcher.searched),
             ("lim_requests_taken_over", "Requests taken over from dead matchers.", service.takeover.taken),
             ("lim_search_cpu_seconds", "CPU seconds inside searches.", service.searcher.cpu_seconds),
+            ("lim_live_cpu_seconds", "CPU seconds of comparing with exact search.", service.comparer.cpu_seconds),
         ):
             yield CounterMetricFamily(name, help_text, value=value)
         errors = CounterMetricFamily("lim_errors", "Error answers by code.", labels=["error_code"])
@@ -44,10 +47,43 @@ class ServiceMetrics(Collector):
         for label, count in service.housekeeping.backlog.items():
             backlog.add_metric([label], count)
         yield backlog
+        yield from _live(service)
         yield GaugeMetricFamily("lim_memory_bytes", "Predicted bytes of held indexes.", value=service.residency.used())
         yield GaugeMetricFamily(
             "lim_memory_limit_bytes", "Bytes that held indexes may take.", value=service.residency.limit
         )
+
+
+LIVE = (
+    ("recall", "Mean share of the ten exact nearest rows in answers.", lambda live: live.recall),
+    ("recall_bound", "Upper bound of that recall, one-sided, 99.9 %.", lambda live: live.bound),
+    ("recall_expected", "The recall@10 that the build measured.", lambda live: live.expected),
+    ("first_exact_share", "Share of answers whose first is the exact nearest row.", lambda live: live.first),
+    ("window_requests", "Compared requests that the figures are of.", lambda live: len(live.recalls)),
+    ("drift_alarm", "1 when the recall surely lies below the measured one by more than the margin.", lambda live: live.alarm),
+)  # fmt: skip
+
+
+def _live(service: Service) -> Iterator[Metric]:
+    """Live recall of the indexes that serve; of those never compared only that they are, or are not, watched."""
+    names = ["label", "index_id"]
+    serving = list(service.residency.current.values())
+    watched = GaugeMetricFamily(
+        "lim_live_watched", "1 when live answers are compared, 0 for exact search or a share of 0.", labels=names
+    )
+    compared = CounterMetricFamily("lim_live_compared", "Live requests compared with exact search.", labels=names)
+    waiting = GaugeMetricFamily("lim_live_waiting", "Drawn requests that wait to be compared.", labels=names)
+    gauges = [(GaugeMetricFamily(f"lim_live_{name}", text, labels=names), value) for name, text, value in LIVE]
+    for held in serving:
+        of = [held.label, held.index_id]
+        watched.add_metric(of, not unwatched(held, service.drawer.share))
+        if held.comparable:
+            compared.add_metric(of, held.live.compared)
+            waiting.add_metric(of, len(held.live.waiting))
+        for gauge, value in gauges if held.live.compared else ():
+            if value(held.live) is not None:
+                gauge.add_metric(of, value(held.live))
+    yield from (watched, compared, waiting, *(gauge for gauge, _ in gauges))
 
 
 def registry_of(service: Service) -> CollectorRegistry:

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from matcher.errors import MatchError, NotLoaded
+from matcher.recall import Live, measured_recall
 from pipeline.artifact import Manifest
 from pipeline.search.index import Index
 
@@ -33,10 +34,13 @@ class Held:
     """CPU seconds of a search, per request."""
     served: dict[str, Any] = field(default_factory=dict)
     """What every answer says of the index."""
+    live: Live = field(default_factory=Live)
+    """How well it answers."""
 
     def __post_init__(self) -> None:
         """Fix what answers say."""
         manifest = self.index.manifest
+        self.live.expected = measured_recall(manifest.quality)
         self.served = {
             "label": manifest.label, "index_id": manifest.index_id, "watermark": manifest.delta_seq,
             "shard": self.shard, "shards": len(manifest.shards),
@@ -54,6 +58,11 @@ class Held:
     def search_took(self, seconds: float) -> None:
         """Learn what one request costs, on one core; recent searches weigh more."""
         self.cost_s += (seconds - self.cost_s) * (0.1 if self.cost_s else 1.0)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there is an exact search to compare with; the exact recipe is that search itself."""
+        return self.index.manifest.recipe != "exact"
 
     @property
     def label(self) -> str:

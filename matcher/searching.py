@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from matcher.dealing import Hand, dealt
 from matcher.decoding import Job
 from matcher.errors import MatchError, SearchFailed
 from matcher.messages import Floats, Request
@@ -18,10 +19,6 @@ from pipeline.search.index import Numbers
 
 logger = logging.getLogger(__name__)
 
-TILE = 64
-"""Queries of one turn of a thread.  Tiles are dealt to single-threaded searchers, so that no thread waits for another
-as it does inside one OpenMP call, and two cores shared with Redis and clients stay busy."""
-
 Outcome = tuple[Held | None, Request, Candidates | MatchError]
 """A request with its candidates, or with the error that it gets."""
 
@@ -29,41 +26,59 @@ Found = tuple[Floats, Numbers] | SearchFailed
 
 
 class Searcher:
-    """A pool of threads that search, one native thread each."""
+    """Threads that search, one native thread each; one more, whose searches take the threads that are idle."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, saw: Callable[[Job, Numbers], None] = lambda job, numbers: None) -> None:
+        """`saw` is told, on the event loop, of each search with the row numbers found."""
         self._pool = ThreadPoolExecutor(threads, "search", initializer=set_threads, initargs=(1,))
+        # a team of native threads belongs to the thread that first called for it, so one thread does all such calls
+        self._wide = ThreadPoolExecutor(1, "search wide")
+        self._saw = saw
+        self._busy = 0
+        """Threads at work or promised."""
         self.threads = threads
         self.cpu_seconds = 0.0
         self.searched = 0
 
     async def outcomes(self, jobs: Iterable[Job]) -> list[Outcome]:
         """A result or an error for every request, in any order."""
-        hands = _dealt(jobs)
-        loop = asyncio.get_running_loop()
-        found = await asyncio.gather(*(loop.run_in_executor(self._pool, self._search, hand) for hand in hands))
+        hands = dealt(list(jobs), max(1, self.threads - self._busy))
         done: list[Outcome] = []
-        for hand, answers in zip(hands, found, strict=True):
-            for job, answer in zip(hand, answers, strict=True):
+        for hand, answers in zip(hands, await asyncio.gather(*map(self._begin, hands)), strict=True):
+            for job, answer in zip(hand.jobs, answers, strict=True):
                 self.searched += len(job.requests)
                 if isinstance(answer, SearchFailed):
                     done.extend((job.held, request, answer) for request in job.requests)
                 else:
+                    self._saw(job, answer[1])
                     pairs = zip(job.requests, results(job, *answer), strict=True)
                     done.extend((job.held, request, candidates) for request, candidates in pairs)
         return done
 
-    def _search(self, hand: list[Job]) -> list[Found]:
+    def _begin(self, hand: Hand) -> asyncio.Future[list[Found]]:
+        pool = self._wide if hand.threads > 1 else self._pool
+        future = asyncio.get_running_loop().run_in_executor(pool, self._search, hand)
+        self._busy += hand.threads
+        future.add_done_callback(lambda _: self._over(hand))
+        return future
+
+    def _over(self, hand: Hand) -> None:
+        self._busy -= hand.threads
+
+    def _search(self, hand: Hand) -> list[Found]:
         """What one thread does in one turn."""
+        if hand.threads > 1:
+            set_threads(hand.threads)
         found: list[Found] = []
-        for job in hand:
+        for job in hand.jobs:
             began = time.thread_time()
             try:
                 found.append(job.held.index.search(job.queries, job.size))
             except Exception as error:
                 logger.exception("%s %s: a search failed.", job.held.label, job.held.index_id)
                 found.append(SearchFailed(f"{type(error).__name__}: {error}"))
-            spent = time.thread_time() - began
+            # native threads that help are at work for as long as their caller is
+            spent = (time.thread_time() - began) * hand.threads
             self.cpu_seconds += spent
             job.held.search_took(spent / len(job.requests))
         return found
@@ -71,17 +86,4 @@ class Searcher:
     def close(self) -> None:
         """Wait for running searches."""
         self._pool.shutdown()
-
-
-def _dealt(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Jobs in hands of about a tile: large ones cut, small ones of many labels together."""
-    hands: list[list[Job]] = []
-    free = 0
-    for job in jobs:
-        for tile in job.tiles(TILE):
-            if len(tile.requests) > free:
-                hands.append([])
-                free = TILE
-            hands[-1].append(tile)
-            free -= len(tile.requests)
-    return hands
+        self._wide.shutdown()

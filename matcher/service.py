@@ -9,17 +9,18 @@ import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from configs.settings import Settings
 from matcher import keys
 from matcher.announce import Announcer
 from matcher.answering import Answerer, Lapsed
+from matcher.comparing import LOOK_S, Comparer
+from matcher.connecting import connect
 from matcher.consumer import Bad, Consumer
 from matcher.doubt import Doubt
+from matcher.drawing import Drawer
 from matcher.handling import Bounds, Handler
 from matcher.housekeeping import Housekeeping
 from matcher.loader import Loader
@@ -48,9 +49,6 @@ COST_S = 40e-6
 LEAST = 32
 """Entries of a read at least: smaller batches waste the search."""
 
-REFRESH_S = 3.0
-"""Clients look at who serves what at least this often; a retired index answers on for as long."""
-
 
 class Service:
     """One matcher process."""
@@ -65,7 +63,9 @@ class Service:
         self.doubt = Doubt()
         self.consumer = Consumer(self.redis, self.id, matcher.block_ms, self.doubt)
         self.answerer = Answerer(self.redis, self.consumer.groups, self.announcer.stands)
-        self.searcher = Searcher(matcher.search_threads or os.cpu_count() or 1)
+        self.drawer = Drawer(matcher.live_share, matcher.live_per_minute)
+        self.comparer = Comparer(self.drawer, matcher.live_margin, self._nothing_to_do, self._serves)
+        self.searcher = Searcher(matcher.search_threads or os.cpu_count() or 1, self.drawer.saw)
         self.takeover = TakeOver(self.redis, self.consumer, self.answerer, matcher.max_deliveries)
         self.housekeeping = Housekeeping(self.redis, matcher.consumer_group, matcher.max_ttl_ms)
         self.handler = Handler(
@@ -94,6 +94,7 @@ class Service:
             asyncio.create_task(self._every(often, self.announcer.renew, self._answered), name="renew"),
             asyncio.create_task(self._every(poll, self._look), name="look"),
             asyncio.create_task(self._every(1.0, self._tidy), name="tidy"),
+            asyncio.create_task(self._every(LOOK_S, self.comparer.turn), name="compare"),
         ]
         try:
             await asyncio.gather(self._serve(), self._serve_quiet())
@@ -155,6 +156,13 @@ class Service:
             self.doubt.arise()
             logger.exception("A batch of %d requests failed; it is tried again.", len(requests))
 
+    def _nothing_to_do(self) -> bool:
+        """Whether nothing is in work or waiting; asked by the thread that compares, too."""
+        return not (self._batches or self.consumer.busy or self.stopping.is_set())
+
+    def _serves(self, held: Held) -> bool:
+        return self.residency.current.get(held.label) is held and not self.stopping.is_set()
+
     async def _take_over(self) -> None:
         """Answer what others left behind, and what we lost ourselves."""
         strangers = await self.takeover.strangers(self.announcer.alive | {self.id})
@@ -174,7 +182,7 @@ class Service:
     async def _tidy(self) -> None:
         await self.housekeeping.run(self.announcer.now_ms())
         await self.housekeeping.hold((*self.consumer.groups, *map(keys.serving, self.residency.current)))
-        await self.watch.retire(REFRESH_S, self.settings.matcher.max_ttl_ms / 1000, self._idle)
+        await self.watch.retire(keys.REFRESH_S, self.settings.matcher.max_ttl_ms / 1000, self._idle)
 
     async def _idle(self, held: Held) -> bool:
         """Nothing of its stream is in work or waiting."""
@@ -220,6 +228,7 @@ class Service:
         for task in upkeep:  # a look may be loading an index, which nobody needs any more
             task.cancel()
         await asyncio.gather(*upkeep, return_exceptions=True)
+        self.comparer.close()
         self.searcher.close()
         await self.redis.aclose()
         logger.info("Stopped after %.1f s.", time.monotonic() - began)
@@ -232,11 +241,3 @@ async def _wait(end: asyncio.Event, seconds: float) -> bool:
             return await end.wait()
     except TimeoutError:
         return False
-
-
-def connect(url: str) -> Redis:
-    """A connection pool whose replies to the hot commands come as they are, not as dictionaries."""
-    redis: Redis = Redis.from_url(url, protocol=2, socket_timeout=10, socket_connect_timeout=3, health_check_interval=0)
-    for command in ("XREADGROUP", "XCLAIM"):
-        redis.set_response_callback(command, cast(Any, lambda reply, **_: reply))
-    return redis

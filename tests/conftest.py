@@ -17,6 +17,10 @@ from manager.embedded.valkey import Valkey, start_valkey
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules, `waiting` for one
 
+import answering
+import crowd as crowds
+from matchers import Wire
+
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
@@ -84,6 +88,36 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 def s3_url(s3_server: S3) -> str:
     """s3://bucket/prefix on the session's server, with a prefix of this test's own."""
     return f"{s3_server.url}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def world(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[answering.World]:
+    """One matcher over a few labels, for the tests of a module."""
+    with answering.answering(valkey_url, tmp_path_factory.mktemp("world")) as found:
+        yield found
+
+
+@pytest.fixture
+def wire(world: answering.World) -> Iterator[Wire]:
+    """Requests to that matcher as another client would write them."""
+    line = Wire(world.url)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def crowd(redis_url: str, tmp_path: Path) -> Iterator[crowds.World]:
+    """A bucket with one index, for matchers that a test starts and ends."""
+    with crowds.world_of(tmp_path, redis_url) as found:
+        yield found
+
+
+@pytest.fixture
+def mail(crowd: crowds.World) -> Iterator[crowds.Mail]:
+    """Requests to them that nobody repeats."""
+    found = crowds.Mail(crowd.url, crowd.index)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

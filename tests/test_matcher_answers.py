@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from answering import PEOPLE, STREAM, World, answering, probes_of
+from answering import PEOPLE, STREAM, World, probes_of
 from matchers import Wire
 from published import VERSION, Published
 from waiting import wait_until
@@ -16,19 +15,6 @@ from matcher.client import MatchClient
 from matcher.client_sync import SyncMatchClient
 from matcher.errors import NoIndex
 from matcher.messages import unpacked
-
-
-@pytest.fixture(scope="module")
-def world(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with answering(valkey_url, tmp_path_factory.mktemp("world")) as found:
-        yield found
-
-
-@pytest.fixture
-def wire(world: World) -> Iterator[Wire]:
-    line = Wire(world.url)
-    yield line
-    line.close()
 
 
 @pytest.mark.parametrize("name", ["faces", "numbers", "scan"])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
-from answering import STREAM, World, answering
+from answering import STREAM, World
 from matchers import Wire, matchers
 from published import bucket, publish_index, unit_rows
 from waiting import wait_until
@@ -19,19 +18,6 @@ from configs.settings import Client
 from matcher import keys
 from matcher.client import MatchClient
 from pipeline.artifact import head_key, index_prefix, move_head
-
-
-@pytest.fixture(scope="module")
-def world(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with answering(valkey_url, tmp_path_factory.mktemp("world")) as found:
-        yield found
-
-
-@pytest.fixture
-def wire(world: World) -> Iterator[Wire]:
-    line = Wire(world.url)
-    yield line
-    line.close()
 
 
 def test_an_index_named_by_a_late_client_is_stale(world: World, wire: Wire) -> None:
@@ -48,7 +34,10 @@ def test_an_index_named_by_a_late_client_is_stale(world: World, wire: Wire) -> N
     assert (error["error_code"], error["desc"]) == (26312, "stale")
 
 
-async def test_the_client_repeats_a_stale_request_where_the_label_is_served(world: World) -> None:
+async def test_the_client_repeats_a_stale_request_where_the_label_is_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "REFRESH_S", 3600.0)  # a client that stood still for too long
     publish_index(world.store, "repeat", "repeat-1", unit_rows(22))
     wait_until(lambda: world.matcher.indexes().get("repeat") == "repeat-1", what="loading")
     async with MatchClient(world.url, Client(refresh_s=3600)) as client:  # it never looks by itself

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,22 +15,9 @@ from matcher import keys
 from matcher.client_sync import SyncMatchClient
 
 
-@pytest.fixture
-def world(redis_url: str, tmp_path: Path) -> Iterator[World]:
-    with world_of(tmp_path, redis_url) as found:
-        yield found
-
-
-@pytest.fixture
-def mail(world: World) -> Iterator[Mail]:
-    found = Mail(world.url, world.index)
-    yield found
-    found.close()
-
-
-def test_killing_one_of_two_loses_nothing(world: World, mail: Mail) -> None:
-    first, _second = world.group.start("first"), world.group.start("second")
-    with Load(world.url, world.index.rows) as load:
+def test_killing_one_of_two_loses_nothing(crowd: World, mail: Mail) -> None:
+    first, _second = crowd.group.start("first"), crowd.group.start("second")
+    with Load(crowd.url, crowd.index.rows) as load:
         mail.post(100)
         first.child.kill()
         mail.post(100)
@@ -42,9 +28,9 @@ def test_killing_one_of_two_loses_nothing(world: World, mail: Mail) -> None:
     wait_until(lambda: served_by(mail) == {"second"}, what="forgetting the dead consumer")
 
 
-def test_what_a_killed_matcher_held_is_taken_over(world: World, mail: Mail) -> None:
+def test_what_a_killed_matcher_held_is_taken_over(crowd: World, mail: Mail) -> None:
     """The dead one is stopped first, so that it surely has read and not answered."""
-    first, second = world.group.start("first"), world.group.start("second")
+    first, second = crowd.group.start("first"), crowd.group.start("second")
     second.signal(signal.SIGSTOP)
     mail.post(1)
     mail.verify()
@@ -54,61 +40,61 @@ def test_what_a_killed_matcher_held_is_taken_over(world: World, mail: Mail) -> N
     mail.post(50)
     first.child.kill()
     mail.verify()
-    assert world.group.running[1].get("/healthcheck")[0] == 200
+    assert crowd.group.running[1].get("/healthcheck")[0] == 200
 
 
-def test_killed_and_started_again_under_the_same_name_it_finds_what_it_held(world: World, mail: Mail) -> None:
+def test_killed_and_started_again_under_the_same_name_it_finds_what_it_held(crowd: World, mail: Mail) -> None:
     """Nobody else takes over: its announcement may not even lapse in between."""
-    first = world.group.start("same")
+    first = crowd.group.start("same")
     claim_for(mail, "same", 10)
     first.child.kill()
-    world.group.start("same")
+    crowd.group.start("same")
     mail.verify()
 
 
-def test_a_reply_lost_on_its_way_is_found_again(world: World, mail: Mail) -> None:
+def test_a_reply_lost_on_its_way_is_found_again(crowd: World, mail: Mail) -> None:
     """A single matcher that never died: the server delivered to it, the connection broke before it heard."""
-    world.group.start("only")
+    crowd.group.start("only")
     claim_for(mail, "only", 25)
     mail.wire.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     mail.post(5)
     mail.verify()
 
 
-def test_a_dead_matchers_requests_are_taken_by_the_next_that_starts(world: World, mail: Mail) -> None:
-    first = world.group.start("first")
+def test_a_dead_matchers_requests_are_taken_by_the_next_that_starts(crowd: World, mail: Mail) -> None:
+    first = crowd.group.start("first")
     claim_for(mail, "first", 10)
     first.child.kill()
     wait_until(lambda: not mail.wire.redis.exists(keys.announcement("first")), what="the lapse")
-    world.group.start("second")
+    crowd.group.start("second")
     mail.verify()
     wait_until(lambda: served_by(mail) == {"second"}, what="forgetting the dead consumer")
 
 
-def test_a_lapse_noticed_while_an_index_is_loaded_is_not_forgotten(world: World, mail: Mail) -> None:
-    first, second = world.group.start("first"), world.group.start("second", LIM_MATCHER__POLL_S="0.02")
+def test_a_lapse_noticed_while_an_index_is_loaded_is_not_forgotten(crowd: World, mail: Mail) -> None:
+    first, second = crowd.group.start("first"), crowd.group.start("second", LIM_MATCHER__POLL_S="0.02")
     claim_for(mail, "first", 10)
     first.child.kill()
     number = 0
     while mail.wire.redis.exists(keys.announcement("first")) or number < 5:
         # each switch renews the announcement, and so may be the one that sees the lapse
         number += 1
-        publish_index(world.store, "busy", f"busy-{number}", unit_rows(number, 50))
+        publish_index(crowd.store, "busy", f"busy-{number}", unit_rows(number, 50))
         wait_until(lambda name=f"busy-{number}": second.indexes().get("busy") == name, what="the switch")
     mail.verify()
 
 
 def test_killing_redis_loses_nothing(redis_server: Valkey, tmp_path: Path) -> None:
     """Its append-only file holds whatever it has said yes to; matchers and clients come back by themselves."""
-    with world_of(tmp_path / "world", redis_server.url) as world:
-        one = world.group.start("one")
-        with Load(world.url, world.index.rows) as load:
-            before = Mail(world.url, world.index)
+    with world_of(tmp_path / "crowd", redis_server.url) as crowd:
+        one = crowd.group.start("one")
+        with Load(crowd.url, crowd.index.rows) as load:
+            before = Mail(crowd.url, crowd.index)
             before.post(300)
             before.close()
             redis_server.kill()
             redis_server.restart()
-            after = Mail(world.url, world.index)
+            after = Mail(crowd.url, crowd.index)
             after.rids, after.name = before.rids, before.name
             after.post(20)
             after.verify()
@@ -118,21 +104,21 @@ def test_killing_redis_loses_nothing(redis_server: Valkey, tmp_path: Path) -> No
         wait_until(lambda: one.get("/healthcheck")[0] == 200, what="good health")
 
 
-def test_an_emptied_redis_is_filled_again(world: World, mail: Mail) -> None:
-    one = world.group.start("one")
+def test_an_emptied_redis_is_filled_again(crowd: World, mail: Mail) -> None:
+    one = crowd.group.start("one")
     mail.wire.redis.flushall()
     wait_until(lambda: mail.wire.redis.exists(keys.announcement("one")), what="the announcement")
     wait_until(lambda: mail.wire.redis.exists(mail.stream), what="the stream")
     mail.post(20)
     mail.verify()
-    with SyncMatchClient(world.url) as client:
-        assert client.match(LABEL, world.index.rows[0]).candidates[0].id == "old-0"
+    with SyncMatchClient(crowd.url) as client:
+        assert client.match(LABEL, crowd.index.rows[0]).candidates[0].id == "old-0"
     assert one.get("/healthcheck")[0] == 200
 
 
-def test_a_stopped_matchers_work_is_done_by_the_other(world: World, mail: Mail) -> None:
-    first, second = world.group.start("first"), world.group.start("second")
-    with Load(world.url, world.index.rows) as load:
+def test_a_stopped_matchers_work_is_done_by_the_other(crowd: World, mail: Mail) -> None:
+    first, second = crowd.group.start("first"), crowd.group.start("second")
+    with Load(crowd.url, crowd.index.rows) as load:
         first.signal(signal.SIGSTOP)
         mail.post(100)
         wait_until(lambda: not mail.wire.redis.exists(keys.announcement("first")), what="the lapse")
@@ -146,9 +132,9 @@ def test_a_stopped_matchers_work_is_done_by_the_other(world: World, mail: Mail) 
     assert second.get("/healthcheck")[0] == first.get("/healthcheck")[0] == 200
 
 
-def test_stopped_alone_past_its_announcement_it_loses_nothing(world: World, mail: Mail) -> None:
+def test_stopped_alone_past_its_announcement_it_loses_nothing(crowd: World, mail: Mail) -> None:
     """Answers held back while the announcement had lapsed are given once it stands again: nobody else is there."""
-    one = world.group.start("one")
+    one = crowd.group.start("one")
     mail.post(50)
     one.signal(signal.SIGSTOP)
     wait_until(lambda: not mail.wire.redis.exists(keys.announcement("one")), what="the lapse")
@@ -157,15 +143,15 @@ def test_stopped_alone_past_its_announcement_it_loses_nothing(world: World, mail
     mail.verify()
 
 
-def test_a_request_that_kills_is_given_up(world: World, mail: Mail) -> None:
+def test_a_request_that_kills_is_given_up(crowd: World, mail: Mail) -> None:
     """After five deliveries a request is answered with an error and lies with the dead letters."""
     redis_client = mail.wire.redis
-    world.group.start("one", LIM_MATCHER__MAX_DELIVERIES="3").child.stop()
+    crowd.group.start("one", LIM_MATCHER__MAX_DELIVERIES="3").child.stop()
     claim_for(mail, "ghost", 1)
     ((entry, _),) = redis_client.xrange(mail.stream)
     for _ in range(3):
         redis_client.execute_command("XCLAIM", mail.stream, keys.shard_group(0), "ghost", 0, entry)
-    world.group.start("two", LIM_MATCHER__MAX_DELIVERIES="3")
+    crowd.group.start("two", LIM_MATCHER__MAX_DELIVERIES="3")
     wait_until(mail.answered, what="the answer")
     (answer,) = mail.answered().values()
     assert answer["error"]["error_code"] == 26303
@@ -176,9 +162,9 @@ def test_a_request_that_kills_is_given_up(world: World, mail: Mail) -> None:
 
 @pytest.mark.drill
 @pytest.mark.timeout(120)
-def test_what_a_consumer_held_that_nobody_knew_is_answered_in_the_end(world: World, mail: Mail) -> None:
+def test_what_a_consumer_held_that_nobody_knew_is_answered_in_the_end(crowd: World, mail: Mail) -> None:
     """It came and went between two looks of the only matcher, which may have been stopped meanwhile."""
-    world.group.start("one")
+    crowd.group.start("one")
     mail.post(1)
     mail.verify()
     claim_for(mail, "ghost", 10)

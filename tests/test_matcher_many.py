@@ -20,11 +20,12 @@ from configs.settings import Redis as RedisSettings
 from configs.settings import Settings, Storage
 from matcher import keys
 from matcher.answering import Answerer
+from matcher.connecting import connect
 from matcher.consumer import Consumer
 from matcher.doubt import Doubt
 from matcher.housekeeping import BITE, Housekeeping
 from matcher.messages import Request
-from matcher.service import COST_S, LEAST, TURN_S, Service, connect
+from matcher.service import COST_S, LEAST, TURN_S, Service
 from matcher.sleepers import COUNT, PER_READ
 from matcher.takeover import TakeOver
 from pipeline.artifact import Store, index_prefix

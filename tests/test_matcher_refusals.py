@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import redis
-from answering import STREAM, World, answering
+from answering import STREAM, World
 from matchers import Wire
 from published import DIM, publish_index, unit_rows
 from waiting import eventually, wait_until
@@ -19,19 +18,6 @@ from matcher import keys
 from matcher.client import MatchClient
 from matcher.errors import BadDescriptor, BadRequest, Busy, NoIndex, TimedOut, TooOld, VersionDiffers
 from matcher.messages import unpacked
-
-
-@pytest.fixture(scope="module")
-def world(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with answering(valkey_url, tmp_path_factory.mktemp("world")) as found:
-        yield found
-
-
-@pytest.fixture
-def wire(world: World) -> Iterator[Wire]:
-    line = Wire(world.url)
-    yield line
-    line.close()
 
 
 @pytest.mark.parametrize("limit", [0, -3])
