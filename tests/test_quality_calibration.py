@@ -60,7 +60,7 @@ def test_a_fitted_model_is_the_one_that_made_the_photos() -> None:
         assert np.quantile(drawn, share) == pytest.approx(0.4 + 0.4 * share, abs=0.01)
     covariance = noise.shape.T @ noise.shape
     variances = np.diag(covariance) / np.diag(covariance).sum()
-    assert variances[:16].sum() == pytest.approx(36 / 40, abs=0.015)  # noise is normalised, so not quite
+    assert variances[:16].sum() == pytest.approx(36 / 40, abs=0.03)  # not quite: each w is normalised
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.01
 
 
