@@ -1,0 +1,1 @@
+"""Our index beside other engines: the same vectors, probes, threads and target."""
