@@ -11,6 +11,7 @@ from bokeh.resources import Resources
 from markupsafe import Markup
 
 from pipeline.quality.canvas import IMPOSTOR, INK, MATE, empty, tidied
+from pipeline.quality.ticks import plain_ticks
 
 COLOURS = {"exact": "#8b93a1", "scan": "#3b82f6", "cells": "#d97706", "ivfpq": "#059669"}
 LEAST_SHARE = 1e-5
@@ -54,29 +55,33 @@ class Plots:
         )
         for across, up, name, colour, width in lines:
             pairs = [(x, y) for x, y in zip(self.det[across], self.det[up], strict=True) if x > 0 and y > 0]
-            source = ColumnDataSource({"x": [one[0] for one in pairs], "y": [one[1] for one in pairs]})
-            plot.line(
-                "x", "y", source=source, color=colour, alpha=min(1, 4 / width), line_width=width, legend_label=name
-            )
+            line = {"color": colour, "alpha": min(1, 4 / width), "line_width": width, "legend_label": name}
+            plot.line("x", "y", source=_source(pairs), **line)
         plot.add_layout(Span(location=self.fpir, dimension="height", line_dash="dotted", line_color=INK))
+        plain_ticks(plot.xaxis, self.det["fpir"])
+        plain_ticks(plot.yaxis, self.det["fnir_exact"] + self.det["fnir_index"])
         return tidied(plot)
 
     def _loss(self) -> Any:
         plot = empty("µs a request", "added FNIR, bound", x_axis_type="log", y_axis_type="log")
         plot.add_layout(Span(location=self.target, dimension="width", line_dash="dashed", line_color=IMPOSTOR))
-        self._points(plot, lambda one: one.get("batch_us", one["cost_us"]), "added_fnir_bound")
+        self._points(plot, cost, "added_fnir_bound")
+        plain_ticks(plot.yaxis, [self.target, *(max(one["added_fnir_bound"], LEAST_SHARE) for one in self.curve)])
+        plain_ticks(plot.xaxis, [cost(one) for one in self.curve])
         return tidied(plot)
 
     def _recall(self) -> Any:
-        """A line per candidate in batches of 256, and a thin one for single requests."""
+        """Through the points that no other of the candidate beats: a line in batches of 256, a dashed one one by one."""
         plot = empty("requests a second", "recall@10", x_axis_type="log")
+        rates = [1e6 / cost(one) for one in self.curve]
         for name, colour in COLOURS.items():
             mine = [one for one in self.curve if one["name"] == name and "speeds" in one]
-            for batch, width, dash in ((256, 2, "solid"), (1, 1.5, "dashed")):
-                pairs = sorted((qps(one, batch), one["recall_at_10"]) for one in mine)
-                source = ColumnDataSource({"x": [one[0] for one in pairs], "y": [one[1] for one in pairs]})
-                plot.line("x", "y", source=source, color=colour, line_width=width, line_dash=dash)
-        self._points(plot, lambda one: qps(one, 256) if "speeds" in one else 1e6 / one["cost_us"], "recall_at_10")
+            for batch, dash in ((256, "solid"), (1, "dashed")) if mine else ():
+                pairs = unbeaten([(qps(one, batch), one["recall_at_10"]) for one in mine])
+                rates += [rate for rate, _ in pairs]
+                plot.line("x", "y", source=_source(pairs), color=colour, line_width=2, line_dash=dash)
+        self._points(plot, lambda one: qps(one, 256) if "speeds" in one else 1e6 / cost(one), "recall_at_10")
+        plain_ticks(plot.xaxis, rates)
         return tidied(plot)
 
     def _points(self, plot: Any, across: Any, up: str) -> None:
@@ -106,10 +111,29 @@ class Plots:
             ]
             top, left, right = (list(column) for column in zip(*bars, strict=True)) if bars else ([], [], [])
             plot.quad(top=top, bottom=0.5, left=left, right=right, color=colour, alpha=0.5, legend_label=label)
+        plain_ticks(plot.yaxis, [1.0, *self.histograms["impostors"], *self.histograms["mates"]])
         plot.add_layout(Span(location=self.threshold, dimension="height", line_dash="dashed", line_color=INK))
         return tidied(plot)
+
+
+def cost(one: dict[str, Any]) -> float:
+    """Microseconds a request of a point, measured in batches of 256, or predicted."""
+    return float(one.get("batch_us", one["cost_us"]))
 
 
 def qps(one: dict[str, Any], batch: int) -> float:
     """Requests a second of a measured point in batches of this size."""
     return next(float(speed["qps"]) for speed in one["speeds"] if speed["batch"] == batch)
+
+
+def unbeaten(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Those of the points than which none is both faster and better, slowest first."""
+    kept: list[tuple[float, float]] = []
+    for rate, recall in sorted(pairs, reverse=True):
+        if not kept or recall > kept[-1][1]:
+            kept.append((rate, recall))
+    return kept[::-1]
+
+
+def _source(pairs: list[tuple[float, float]]) -> ColumnDataSource:
+    return ColumnDataSource({"x": [one[0] for one in pairs], "y": [one[1] for one in pairs]})
