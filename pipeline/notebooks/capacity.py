@@ -10,16 +10,33 @@ from typing import Any
 
 from pipeline.artifact import Memory, Point
 from pipeline.plan import Candidate, Facts, propose
+from pipeline.quality.plots import qps
 from pipeline.quality.reading import Report
 
 HEADROOM = 0.8
 """Share of a machine's memory that its matcher takes, as `matcher.memory_limit_bytes` has it."""
 
+BATCH = 256
+
 BUSY = 0.6
 """Share of its time that a matcher should search at the load asked for; above, waits grow faster than the load."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a matcher runs on."""
+
+    gigabytes: float
+    """Memory, in powers of 1,000."""
+    cores: int
+
+    @property
+    def usable(self) -> float:
+        """Bytes for one version of an index, since the next one is loaded beside it."""
+        return self.gigabytes * 1e9 * HEADROOM / 2
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """What is planned."""
 
@@ -28,19 +45,22 @@ class Need:
     target: float
     """Most added FNIR."""
     requests_per_s: float
-    machine_bytes: int
-    """Memory of one machine."""
-    machine_cores: int
-    spare: int = 1
-    """Matchers of each shard beyond what the load takes, so that one may fail."""
+    machine: Machine
     workers: int = 2
     """Cores that build."""
+    spare: int = 1
+    """Matchers of each shard beyond what the load takes, so that one may fail."""
 
     def __post_init__(self) -> None:
         """Raise ValueError naming what cannot be."""
-        for name in ("rows", "dim", "requests_per_s", "machine_bytes", "machine_cores", "workers"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
+        given = {name: getattr(self, name) for name in ("rows", "dim", "target", "requests_per_s", "workers")}
+        for name, value in {
+            **given,
+            "machine's gigabytes": self.machine.gigabytes,
+            "its cores": self.machine.cores,
+        }.items():
+            if value <= 0:
+                raise ValueError(f"{name}: expected more than 0, got {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +105,11 @@ def kept(need: Need, report: Report) -> int:
 def _option(need: Need, report: Report, candidate: Candidate) -> Option:
     point, basis = operating_point(need, report, candidate)
     pace, paced = pace_of(report, candidate.name)
-    usable = need.machine_bytes * HEADROOM / 2
     memory = candidate.memory()
-    shards = math.ceil(memory.anonymous / usable)
+    shards = math.ceil(memory.anonymous / need.machine.usable)
     part = replace(candidate, rows=math.ceil(need.rows / shards))
     each_us = part.cost(point) * pace
-    matchers = math.ceil(need.requests_per_s * each_us / (need.machine_cores * BUSY * 1e6)) + need.spare
+    matchers = math.ceil(need.requests_per_s * each_us / (need.machine.cores * BUSY * 1e6)) + need.spare
     return Option(candidate.name, point, f"{basis}; {paced}", memory, each_us * shards, shards, matchers * shards)
 
 
@@ -126,9 +145,13 @@ def _share_of_cells(one: dict[str, Any], curve: Sequence[dict[str, Any]]) -> flo
 
 
 def pace_of(report: Report, name: str) -> tuple[float, str]:
-    """Measured over predicted microseconds of one core, the median of a recipe's points, with what it is taken from."""
+    """Measured over predicted microseconds of one core, the median of a recipe's points, with what it is taken from.
+
+    Measured in batches of 256, as a loaded matcher searches.
+    """
     threads = report.data["spec"]["build"]["threads_per_task"]
-    paces = [(one["name"], one["batch_us"] * threads / one["cost_us"]) for one in report.curve if "batch_us" in one]
+    timed = [one for one in report.curve if "speeds" in one]
+    paces = [(one["name"], 1e6 / qps(one, BATCH) * threads / one["cost_us"]) for one in timed]
     mine = [pace for recipe, pace in paces if recipe == name]
     if mine:
         return median(mine), f"time measured, {median(mine):.2f} of the prediction"

@@ -105,6 +105,9 @@ def remarks(before: Report, after: Report) -> list[str]:
             f"the list had {before.manifest.count:,} rows, has {after.manifest.count:,}: "
             "a longer list has nearer impostors, hence a higher threshold and more misses"
         )
+    if before.group_by != after.group_by:
+        kinds = ["people" if one.group_by else "rows" for one in (before, after)]
+        said.append(f"candidates were {kinds[0]}, are {kinds[1]}")
     if before.probes["mated"] != after.probes["mated"]:
         said.append(f"mated probes were {before.probes['mated']}; are {after.probes['mated']}")
     return said

@@ -159,7 +159,12 @@ def non_mates_needed(report: Report, fpirs: Sequence[float]) -> list[Needed]:
     have, confidence = quality["non_mates"], quality["confidence"]
     rows = []
     for fpir in fpirs:
-        counts = math.ceil(1 / fpir), needed(fpir, confidence), math.ceil(ERRORS_TO_MEASURE / fpir)
+        counts = _up(1 / fpir), needed(fpir, confidence), _up(ERRORS_TO_MEASURE / fpir)
         words = ("nothing", "seeing it", "bounding it", "measuring it")
         rows.append(Needed(fpir, *counts, words[sum(have >= one for one in counts)]))
     return rows
+
+
+def _up(count: float) -> int:
+    """The next whole number, of what division left a trace above one as well."""
+    return math.ceil(count * (1 - 1e-12))

@@ -41,7 +41,7 @@ class Scale:
         return found if len(found) > 1 else self._steps()
 
     def _steps(self) -> list[float]:
-        rough = (self.high - self.low) / 5
+        rough = (self.high - self.low) / 6
         power = 10 ** math.floor(math.log10(rough))
         step = next(power * size for size in (1, 2, 5, 10) if power * size >= rough * (1 - 1e-9))
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
@@ -49,8 +49,8 @@ class Scale:
 
     def _decades(self) -> list[float]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-        every = 1 + (last - first) // 8
-        within = (1, 2, 5) if last - first <= 3 else (1,)
+        span = math.log10(self.high / self.low)
+        every, within = 1 + int(span // 8), (1, 2, 5) if span < 3.5 else (1,)
         found = [10.0**power * size for power in range(first, last + 1, every) for size in within]
         return [value for value in found if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)]
 

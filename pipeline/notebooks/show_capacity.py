@@ -8,7 +8,7 @@ import numpy as np
 from bokeh.models import Span
 
 from pipeline.notebooks.building import StageTime, wall_seconds
-from pipeline.notebooks.capacity import HEADROOM, Need, Option, options
+from pipeline.notebooks.capacity import Need, Option, options
 from pipeline.notebooks.picture import Picture, drawn
 from pipeline.notebooks.table import Table, count, nbytes, seconds
 from pipeline.quality.canvas import IMPOSTOR, empty, tidied
@@ -23,7 +23,7 @@ def basis(report: Report) -> Table:
     rows = (
         ("label, index", f"{manifest.label}, {manifest.index_id}"),
         ("rows, dimensions", f"{manifest.count:,} × {manifest.descriptor.dim}"),
-        ("measured points", f"{sum('batch_us' in one for one in report.curve)}"),
+        ("measured points", f"{sum('speeds' in one for one in report.curve)}"),
         ("chosen", decision["reason"]),
         ("threads of a task", f"{build['threads_per_task']}"),
     )
@@ -79,7 +79,8 @@ def growth(need: Need, report: Report) -> Picture:
         mine = [(rows, one.memory.anonymous / 1e9) for rows, one in found if one.name == name]
         xs, ys = [one[0] for one in mine], [one[1] for one in mine]
         plot.line(xs, ys, color=COLOURS.get(name, IMPOSTOR), line_width=2.5, legend_label=name)
-    usable = need.machine_bytes * HEADROOM / 2 / 1e9
-    plot.add_layout(Span(location=usable, dimension="width", line_dash="dashed", line_color=IMPOSTOR))
+    plot.add_layout(
+        Span(location=need.machine.usable / 1e9, dimension="width", line_dash="dashed", line_color=IMPOSTOR)
+    )
     plot.add_layout(Span(location=need.rows, dimension="height", line_dash="dotted", line_color=IMPOSTOR))
     return drawn(tidied(plot), "Memory of the list as it grows")

@@ -26,10 +26,10 @@ class Table:
         return [row[self.columns.index(name)] for row in self.rows]
 
     def _repr_html_(self) -> str:
-        """Attributes only, since code hosts take styles away."""
-        head = "".join(f'<th align="{side}">{escape(one)}</th>' for side, one in _sided(self.columns))
+        """Sides are said twice: code hosts take styles away, Jupyter overrides attributes."""
+        head = "".join(f"<th {side}>{escape(one)}</th>" for side, one in _sided(self.columns))
         body = "".join(
-            "<tr>" + "".join(f'<td align="{side}">{escape(one)}</td>' for side, one in _sided(row)) + "</tr>"
+            "<tr>" + "".join(f"<td {side}>{escape(one)}</td>" for side, one in _sided(row)) + "</tr>"
             for row in self.rows
         )
         notes = "".join(f"<p>{escape(one)}</p>" for one in self.notes)
@@ -43,7 +43,8 @@ class Table:
 
 
 def _sided(cells: Sequence[str]) -> list[tuple[str, str]]:
-    return [("right" if number else "left", cell) for number, cell in enumerate(cells)]
+    sides = ('align="left" style="text-align: left"', 'align="right"')
+    return [(sides[number > 0], cell) for number, cell in enumerate(cells)]
 
 
 def _placed(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
