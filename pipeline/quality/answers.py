@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.artifact import Point
+from pipeline.artifact import Ids, Point
 from pipeline.assemble import built_ahead, open_candidate
 from pipeline.quality.arrays import Numbers
 from pipeline.quality.bounds import interval
 from pipeline.quality.figures import Figures, Side
 from pipeline.quality.gate import Measured
+from pipeline.quality.late import assembled, misplaced, names
 from pipeline.quality.measure import search
 from pipeline.quality.naming import misnamed
 from pipeline.quality.persons import NOBODY
@@ -66,23 +67,39 @@ class Gate:
 
     def _asked(self, point: Measured) -> Answers:
         candidate = next(one for one in candidates(self.work) if one.name == point.name)
-        if not built_ahead(self.work, candidate):  # exact search of a long list, which waits until it is chosen
-            return Answers(self.trial.exact(self.parts[0]), self.trial.exact(self.parts[1]))
+        if not built_ahead(self.work, candidate):
+            return self._late(point.name)
         with open_candidate(self.work, point.name) as index:
             sides = []
             for part in self.parts:
                 queries = np.ascontiguousarray(self.trial.probes.queries[part])
                 found, _ = search(index, queries, self.trial.depth(part), Point(point.nprobe, point.rerank))
                 sides.append(self.trial.side(found, part))
-            numbers = np.concatenate([side.lists[1].ravel() for side in sides])
-            wrong = misnamed(self.work, index.ids, numbers)
-            if self.trial.grouping.by_person and index.people is not None:
-                wrong = np.union1d(wrong, misnamed(self.work, index.people, numbers, "people"))
-        return Answers(_without(sides[0], wrong), _without(sides[1], wrong), len(wrong))
+            return self._checked(sides, index.ids, index.people, np.empty(0, np.int64))
+
+    def _late(self, name: str) -> Answers:
+        """Of exact search of a long list, which is assembled only now: the truth, less what it does not hold."""
+        assembled(self.work, name)
+        sides = [self.trial.exact(part) for part in self.parts]
+        gone = misplaced(self.work, name)
+        with names(self.work, "ids") as ids:
+            if not self.trial.grouping.by_person:
+                return self._checked(sides, ids, None, gone)
+            with names(self.work, "people") as people:
+                return self._checked(sides, ids, people, gone)
+
+    def _checked(self, sides: list[Side], ids: Ids, people: Ids | None, gone: Numbers) -> Answers:
+        """The answers without the rows `gone`, and without those found that carry somebody else's name."""
+        numbers = np.concatenate([side.lists[1].ravel() for side in sides])
+        wrong = misnamed(self.work, ids, numbers)
+        if self.trial.grouping.by_person and people is not None:
+            wrong = np.union1d(wrong, misnamed(self.work, people, numbers, "people"))
+        bad = np.union1d(wrong, gone)
+        return Answers(_without(sides[0], bad), _without(sides[1], bad), len(wrong))
 
 
 def _without(side: Side, wrong: Numbers) -> Side:
-    """The side without rows that carry somebody else's name: whoever is looked for, they do not name him."""
+    """The side without rows that are not there, or carry somebody else's name and so do not name who is looked for."""
     bad = np.isin(side.lists[1], wrong)
     people = None if side.people is None else np.where(bad, NOBODY, side.people)
     return Side((side.lists[0], np.where(bad, -1, side.lists[1])), side.mates & ~bad, people)
