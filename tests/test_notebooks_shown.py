@@ -55,7 +55,7 @@ def test_a_plan_takes_the_cheapest_point_that_met_the_target(measured: Report) -
     strict = replace(NEED, target=0.0001)
     point, basis = operating_point(strict, measured, scan)
     assert point == max(scan.points, key=scan.cost)
-    assert basis.startswith("target not met at 200,000 rows")
+    assert basis.startswith("target not proven at 200,000 rows")
     without = replace(measured, curve=[one for one in measured.curve if one["name"] == "scan"])
     assert operating_point(NEED, without, cells)[1].startswith("target not measured")
 

@@ -127,7 +127,7 @@ def operating_point(need: Need, report: Report, candidate: Candidate) -> tuple[P
         tried = any(one["name"] == candidate.name for one in report.curve)
         return (
             most,
-            f"target {'not met' if tried else 'not measured'} at {report.manifest.count:,} rows: the point that searches most",
+            f"target {'not proven' if tried else 'not measured'} at {report.manifest.count:,} rows: the point that searches most",
         )
     best = min(met, key=lambda one: float(one["cost_us"]))
     share = _share_of_cells(best, [one for one in report.curve if one["name"] == candidate.name])

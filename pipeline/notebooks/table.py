@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+LEFT, RIGHT = 'align="left" style="text-align: left"', 'align="right"'
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Texts in columns: the first column to the left, figures to the right, remarks under it."""
+    """Texts in columns: words to the left, figures to the right, remarks under it."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -27,9 +29,10 @@ class Table:
 
     def _repr_html_(self) -> str:
         """Sides are said twice: code hosts take styles away, Jupyter overrides attributes."""
-        head = "".join(f"<th {side}>{escape(one)}</th>" for side, one in _sided(self.columns))
+        sides = [LEFT if one else RIGHT for one in self._is_text()]
+        head = "".join(f"<th {side}>{escape(one)}</th>" for side, one in zip(sides, self.columns, strict=True))
         body = "".join(
-            "<tr>" + "".join(f"<td {side}>{escape(one)}</td>" for side, one in _sided(row)) + "</tr>"
+            f"<tr>{''.join(f'<td {side}>{escape(one)}</td>' for side, one in zip(sides, row, strict=True))}</tr>"
             for row in self.rows
         )
         notes = "".join(f"<p>{escape(one)}</p>" for one in self.notes)
@@ -38,20 +41,20 @@ class Table:
     def __repr__(self) -> str:
         widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
         lines = [self.columns, tuple("-" * width for width in widths), *self.rows]
-        text = ["  ".join(_placed(line, widths)).rstrip() for line in lines]
+        places = list(zip(widths, self._is_text(), strict=True))
+        text = [
+            "  ".join(
+                cell.ljust(width) if left else cell.rjust(width)
+                for cell, (width, left) in zip(line, places, strict=True)
+            ).rstrip()
+            for line in lines
+        ]
         return "\n".join([*text, *self.notes])
 
-
-def _sided(cells: Sequence[str]) -> list[tuple[str, str]]:
-    sides = ('align="left" style="text-align: left"', 'align="right"')
-    return [(sides[number > 0], cell) for number, cell in enumerate(cells)]
-
-
-def _placed(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.rjust(width) if number else cell.ljust(width)
-        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
+    def _is_text(self) -> list[bool]:
+        """Which columns hold words: the first, and those with a cell that begins with a letter."""
+        columns = list(zip(*self.rows, strict=True))
+        return [not number or any(cell[:1].isalpha() for cell in column) for number, column in enumerate(columns)]
 
 
 def share(value: float) -> str:
