@@ -122,7 +122,7 @@ def _decision(work: Work, gate: Gate, gated: Gated, curve: list[dict[str, Any]])
         resolvable=gated.resolvable, reason=reason, curve=curve,
         intervals={name: list(both) for name, both in between.items()},
         quality=gated.figures.to_json() | {
-            "k": quality.k, "fpir": quality.fpir, "target": quality.added_fnir, "confidence": quality.confidence,
+            "k": quality.k, "group_by": quality.group_by, "fpir": quality.fpir, "target": quality.added_fnir, "confidence": quality.confidence,
             "threshold": threshold, "index_fpir": answers.fpir(threshold), "non_mates": len(gate.parts[1]),
             "resolvable": gated.figures.probes >= target.needed, "probes_needed": target.needed,
             "probes_from": trial.probes.origin, "non_mates_from": trial.probes.others, "verdict": reason,

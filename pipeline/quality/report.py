@@ -15,6 +15,7 @@ from pipeline.census import rejects
 from pipeline.quality.answers import Answers
 from pipeline.quality.cohorts import cohorts
 from pipeline.quality.decision import Decision
+from pipeline.quality.grouping import ROWS_PER_PERSON
 from pipeline.quality.making import NOISE
 from pipeline.quality.measure import SPEED_BATCHES
 from pipeline.quality.plots import Plots
@@ -50,7 +51,13 @@ def write_report(work: Work, trial: Trial, decided: Decision, answers: Answers) 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("pipeline.quality").joinpath("report.html.j2").read_text(encoding="utf-8"))
     first = list(islice(rejects(work), SHOWN_REJECTS))
-    shown = {"rejects": first, "pictures": pictures, "scripts": scripts, "sizes": SPEED_BATCHES}
+    shown = {
+        "rejects": first,
+        "pictures": pictures,
+        "scripts": scripts,
+        "sizes": SPEED_BATCHES,
+        "rows_per_person": ROWS_PER_PERSON,
+    }
     page = template.render(**data, **shown, decided=decided, threads=spec.build.threads_per_task)
     work.write("report.html", page.encode())
 
