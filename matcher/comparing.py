@@ -1,22 +1,23 @@
-"""Compares drawn requests with exact search while there is nothing else to do."""
+"""Has drawn requests compared with exact search while there is nothing else to do."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import os
+import sys
 import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-import numpy as np
+import msgpack
 
+from matcher.beside import LENGTH, frame, work_of
 from matcher.drawing import Drawer
-from matcher.recall import RECALL_AT, Drawn, Results, judged
+from matcher.recall import RECALL_AT, Drawn
 from matcher.residency import Held
-from pipeline.artifact import ArtifactError
-from pipeline.device.threads import set_threads
-from pipeline.search.comparison import Comparison
 
 logger = logging.getLogger(__name__)
 
@@ -26,71 +27,66 @@ LOOK_S = 0.05
 REST = 9
 """Times as long as it worked it rests: a tenth of one core is the most that watching may cost."""
 
-WAIT_S = 0.02
-"""Seconds between looks at whether a comparison that stopped for a request may go on."""
-
-GO_S = 0.25
-"""A thread comes back at least this often, to hear that its index has been dropped."""
+BROKEN_S = 60.0
+"""Seconds until a process that died is started again."""
 
 
 class Comparer:
-    """One index after the other, in one thread of the lowest priority that stops between two blocks of rows."""
+    """One index after the other, in a process of the lowest priority that stops between two blocks of rows."""
 
-    def __init__(
-        self, drawer: Drawer, margin: float, idle: Callable[[], bool], current: Callable[[Held], bool]
-    ) -> None:
-        """`idle` says, in any thread, whether nothing is in work or waiting; `current` whether an index still serves."""
+    def __init__(self, drawer: Drawer, margin: float, current: Callable[[Held], bool]) -> None:
+        """`current` says whether an index still serves."""
         self._drawer = drawer
         self._margin = margin
-        self._idle = idle
         self._current = current
-        self._pool = ThreadPoolExecutor(1, "compare", initializer=_humble)
+        self._shared = os.memfd_create("lim-busy")
+        os.ftruncate(self._shared, 1)
+        self._busy = mmap.mmap(self._shared, 1)
+        self._process: Process | None = None
         self._rested_at = 0.0
         self.cpu_seconds = 0.0
 
+    def hold(self, busy: bool) -> None:
+        """Say whether the matcher has something to do; until it has not, no further block is compared."""
+        self._busy[0] = busy
+
     async def turn(self) -> None:
-        """Compare what one index has waiting, if there is anything, and the time."""
-        if time.monotonic() < self._rested_at or not self._idle():
-            return
-        if (found := self._drawer.longest_waiting()) is None:
+        """Have compared what one index has waiting, if there is anything, and the time."""
+        if time.monotonic() < self._rested_at or self._busy[0] or (found := self._drawer.longest_waiting()) is None:
             return
         held, drawn = found
         if not self._current(held):
             return
-        before = self.cpu_seconds
         try:
-            results = await self._compared(held, drawn)
-        except (ArtifactError, OSError) as error:
-            logger.warning("%s %s: live answers are not compared: %s.", held.label, held.index_id, error)
+            answer = await self._answer(held, drawn)
+        except (OSError, EOFError) as error:
+            self._rested_at = time.monotonic() + BROKEN_S
+            await self._end()
+            logger.warning("The process that compares live requests died (%r); again in %.0f s.", error, BROKEN_S)
             return
-        finally:
-            self._rested_at = time.monotonic() + REST * (self.cpu_seconds - before)
-        if results and held.live.add(results, self._margin):
+        self.cpu_seconds += answer["cpu_s"]
+        self._rested_at = time.monotonic() + REST * answer["cpu_s"]
+        if not self._current(held):
+            return
+        if "error" in answer:
+            logger.warning("%s %s: live requests are not compared: %s.", held.label, held.index_id, answer["error"])
+        elif held.live.add([(recall, first) for recall, first in answer["results"]], self._margin):
             self._tell(held)
 
-    async def _compared(self, held: Held, drawn: list[Drawn]) -> Results:
-        """Empty when the index was dropped, or we stop, before everything was compared."""
-        work = _Work(held, drawn)
-        try:
-            while self._current(held):
-                results = await asyncio.get_running_loop().run_in_executor(self._pool, self._go_on, work)
-                if results is not None:
-                    return results
-                await asyncio.sleep(WAIT_S)
-            return []
-        finally:
-            self._pool.submit(work.close)  # there, because a block may still be under way when we are cancelled
-
-    def _go_on(self, work: _Work) -> Results | None:
-        """Block after block while nothing else is to be done; the results once all rows have been compared."""
-        began, until = time.thread_time(), time.monotonic() + GO_S
-        try:
-            while self._idle() and time.monotonic() < until:
-                if (results := work.step()) is not None:
-                    return results
-            return None
-        finally:
-            self.cpu_seconds += time.thread_time() - began
+    async def _answer(self, held: Held, drawn: list[Drawn]) -> dict[str, Any]:
+        """What the process says, started when there is none.  Raises OSError or EOFError when it dies."""
+        if self._process is None:
+            command = (sys.executable, "-m", "matcher.beside", str(self._shared))
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, pass_fds=(self._shared,)
+            )
+        source, target = self._process.stdout, self._process.stdin
+        if source is None or target is None:
+            raise OSError("expected pipes to the process, got none")
+        target.write(frame(work_of(held.folder / "vectors.dat", held.index.rows, drawn)))
+        await target.drain()
+        (length,) = LENGTH.unpack(await source.readexactly(LENGTH.size))
+        return msgpack.unpackb(await source.readexactly(length))  # type: ignore[no-any-return]
 
     def _tell(self, held: Held) -> None:
         live = held.live
@@ -103,35 +99,16 @@ class Comparer:
         else:
             logger.info("%s %s: drift is over: %s.", held.label, held.index_id, said)
 
-    def close(self) -> None:
-        """Wait for the block in hand."""
-        self._pool.shutdown()
+    async def _end(self) -> None:
+        """End the process, which has nothing to lose."""
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()  # reads and closes the pipes, waits for the end
 
-
-class _Work:
-    """A comparison under way; all of it belongs to the comparing thread."""
-
-    def __init__(self, held: Held, drawn: list[Drawn]) -> None:
-        self._held = held
-        self._drawn = drawn
-        self._exact: Comparison | None = None
-
-    def step(self) -> Results | None:
-        """Compare one block; the results after the last one."""
-        if self._exact is None:
-            index, queries = self._held.index, np.stack([one.query for one in self._drawn])
-            self._exact = Comparison(
-                self._held.folder / "vectors.dat", queries, RECALL_AT, rows=index.rows, dim=index.dim
-            )
-        return None if self._exact.step() else judged(self._drawn, self._exact)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._exact is not None:
-            self._exact.close()
-
-
-def _humble() -> None:
-    """Linux gives each thread a priority of its own."""
-    os.setpriority(os.PRIO_PROCESS, 0, 19)
-    set_threads(1)
+    async def close(self) -> None:
+        """End the process for good."""
+        await self._end()
+        self._busy.close()
+        os.close(self._shared)

@@ -64,7 +64,7 @@ class Service:
         self.consumer = Consumer(self.redis, self.id, matcher.block_ms, self.doubt)
         self.answerer = Answerer(self.redis, self.consumer.groups, self.announcer.stands)
         self.drawer = Drawer(matcher.live_share, matcher.live_per_minute)
-        self.comparer = Comparer(self.drawer, matcher.live_margin, self._nothing_to_do, self._serves)
+        self.comparer = Comparer(self.drawer, matcher.live_margin, self._serves)
         self.searcher = Searcher(matcher.search_threads or os.cpu_count() or 1, self.drawer.saw)
         self.takeover = TakeOver(self.redis, self.consumer, self.answerer, matcher.max_deliveries)
         self.housekeeping = Housekeeping(self.redis, matcher.consumer_group, matcher.max_ttl_ms)
@@ -131,11 +131,14 @@ class Service:
         """Answer a batch in a task of its own, which gives its slot back."""
         if not requests and not bad:
             slots.release()
+            self._hold()
             return
         task = asyncio.create_task(self._attempt(requests, bad))
         self._batches[task] = requests
+        self._hold()
         task.add_done_callback(self._batches.pop)
         task.add_done_callback(lambda _: slots.release())
+        task.add_done_callback(self._hold)
 
     def budget(self) -> int:
         """Entries of the next read: with other labels to serve, what a turn of a few milliseconds can do."""
@@ -156,12 +159,12 @@ class Service:
             self.doubt.arise()
             logger.exception("A batch of %d requests failed; it is tried again.", len(requests))
 
-    def _nothing_to_do(self) -> bool:
-        """Whether nothing is in work or waiting; asked by the thread that compares, too."""
-        return not (self._batches or self.consumer.busy or self.stopping.is_set())
+    def _hold(self, _: object = None) -> None:
+        """While something is in work or waiting nothing is compared."""
+        self.comparer.hold(bool(self._batches or self.consumer.busy))
 
     def _serves(self, held: Held) -> bool:
-        return self.residency.current.get(held.label) is held and not self.stopping.is_set()
+        return self.residency.current.get(held.label) is held
 
     async def _take_over(self) -> None:
         """Answer what others left behind, and what we lost ourselves."""
@@ -228,7 +231,7 @@ class Service:
         for task in upkeep:  # a look may be loading an index, which nobody needs any more
             task.cancel()
         await asyncio.gather(*upkeep, return_exceptions=True)
-        self.comparer.close()
+        await self.comparer.close()
         self.searcher.close()
         await self.redis.aclose()
         logger.info("Stopped after %.1f s.", time.monotonic() - began)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
-import threading
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgpack
 import numpy as np
+import psutil
 import pytest
 from answering import probes_of
 from matchers import Matcher, matchers
@@ -18,6 +21,7 @@ from waiting import eventually, wait_until
 
 from configs.settings import Cache
 from matcher import recall
+from matcher.beside import LENGTH, compared, frame, work_of
 from matcher.client import MatchClient
 from matcher.comparing import Comparer
 from matcher.decoding import Job
@@ -81,6 +85,9 @@ async def test_live_recall_is_that_of_the_answers(redis_url: str, tmp_path: Path
         }  # fmt: skip
         assert metrics(one, "exact") == {"watched": 0}
         assert page(one, "exact") == {"off": "the recipe is exact search itself"}
+        (beside,) = psutil.Process(one.child.pid).children()
+        one.signal(signal.SIGKILL)
+        await eventually(lambda: not beside.is_running(), what="the end of the comparing process")
         log = one.child.log.read_text()
     assert len(re.findall(r"WARNING .*poor poor-1: drift: \d+ live requests have a recall@10 of 0\.", log)) == 1
     assert "good-1: drift" not in log
@@ -124,14 +131,14 @@ async def test_the_alarm_rises_and_falls_with_one_line_each(
     monkeypatch.setattr("matcher.comparing.REST", 0)
     held.live.recalls, held.live.firsts = (type(held.live.recalls)(maxlen=60) for _ in range(2))
     drawer = Drawer(1.0, 100_000)
-    comparer = Comparer(drawer, 0.05, lambda: True, lambda _: True)
+    comparer = Comparer(drawer, 0.05, lambda _: True)
     alarms = []
     with caplog.at_level(logging.INFO, "matcher.comparing"):
         for right in (True, False, False, True, True, True):
             answered(held, drawer, 30, right=right)
             await comparer.turn()
             alarms.append(held.live.alarm)
-    comparer.close()
+    await comparer.close()
     assert alarms == [False, True, True, True, False, False]
     assert held.live.compared == 180
     said = [record.getMessage() for record in caplog.records]
@@ -143,42 +150,79 @@ async def test_the_alarm_rises_and_falls_with_one_line_each(
     assert said[1].startswith("mine one: drift is over: 60 live requests have a recall@10 of 1.000")
 
 
-async def test_it_stops_between_two_blocks_when_something_arrives(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_between_two_blocks_it_asks_whether_to_go_on(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "BLOCK_BYTES", 128 * 100)  # twenty blocks
-    steps, free = [], threading.Event()
-    step = comparison.Comparison.step
+    drawer, asked = Drawer(1.0, 100_000), []
+    answered(held, drawer, 10, right=True)
+    _, drawn = drawer.longest_waiting() or pytest.fail("nothing waits")
+    work = msgpack.unpackb(frame(work_of(held.folder / "vectors.dat", 2_000, drawn))[LENGTH.size :])
+    assert compared(work, lambda: asked.append(1)) == [(1.0, True)] * 10
+    assert len(asked) == 20
 
-    def counted(self: comparison.Comparison) -> bool:
-        steps.append(threading.current_thread().name)
-        return step(self)
 
-    monkeypatch.setattr(comparison.Comparison, "step", counted)
+async def test_while_there_is_something_to_do_it_stands_still(held: Held) -> None:
     drawer = Drawer(1.0, 100_000)
-    comparer = Comparer(drawer, 0.05, lambda: len(steps) < 3 or free.is_set(), lambda _: True)
+    comparer = Comparer(drawer, 0.05, lambda _: True)
+    answered(held, drawer, 10, right=True)
+    comparer.hold(True)
+    await comparer.turn()  # it does not even begin
+    assert drawer.pending
+    comparer.hold(False)
+    turn = asyncio.create_task(comparer.turn())
+    await eventually(lambda: comparer._process, what="the process")
+    comparer.hold(True)
+    process = psutil.Process(comparer._process.pid)
+    path = str(held.folder / "vectors.dat")
+    await eventually(lambda: path in [file.path for file in process.open_files()], what="the comparison")
+    await asyncio.sleep(0.2)
+    assert not turn.done()
+    assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+    comparer.hold(False)
+    await turn
+    assert (held.live.compared, held.live.recall) == (10, 1.0)
+    assert 0 < comparer.cpu_seconds < 5
+    await comparer.close()
+    assert not process.is_running()
+
+
+async def test_a_process_that_dies_is_started_again(
+    held: Held, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matcher.comparing.BROKEN_S", 0)
+    drawer = Drawer(1.0, 100_000)
+    comparer = Comparer(drawer, 0.05, lambda _: True)
     answered(held, drawer, 10, right=True)
     turn = asyncio.create_task(comparer.turn())
-    await eventually(lambda: len(steps) == 3, what="the first blocks")
-    await asyncio.sleep(0.1)  # several looks
-    assert len(steps) == 3
-    assert held.live.compared == 0
-    free.set()
+    await eventually(lambda: comparer._process, what="the process")
+    comparer._process.kill()
     await turn
-    assert (len(steps), held.live.compared, held.live.recall) == (20, 10, 1.0)
-    assert set(steps) == {"compare_0"}
-    comparer.close()
+    assert "The process that compares live requests died" in caplog.text
+    answered(held, drawer, 5, right=True)
+    await comparer.turn()
+    assert held.live.compared == 5
+    await comparer.close()
+
+
+async def test_rows_that_cannot_be_read_are_told(held: Held, caplog: pytest.LogCaptureFixture) -> None:
+    drawer = Drawer(1.0, 100_000)
+    comparer = Comparer(drawer, 0.05, lambda _: True)
+    answered(held, drawer, 5, right=True)
+    (held.folder / "vectors.dat").rename(held.folder / "away")
+    await comparer.turn()
+    (held.folder / "away").rename(held.folder / "vectors.dat")
+    assert re.search(r"mine one: live requests are not compared: .*vectors\.dat", caplog.text)
+    assert held.live.compared == 0
+    await comparer.close()
 
 
 async def test_an_index_that_serves_no_more_is_left_alone(held: Held) -> None:
-    drawer, serves = Drawer(1.0, 100_000), [True]
-    comparer = Comparer(drawer, 0.05, lambda: not serves[0], lambda _: serves[0])
+    drawer = Drawer(1.0, 100_000)
+    comparer = Comparer(drawer, 0.05, lambda _: False)
     answered(held, drawer, 10, right=True)
-    await comparer.turn()  # nothing is done: it is busy
-    assert drawer.pending
-    serves[0] = False
     await comparer.turn()
     assert not drawer.pending
     assert held.live.compared == 0
-    comparer.close()
+    await comparer.close()
 
 
 def test_the_drawn_share_is_the_wanted_one_and_bounded(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
