@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from dataclasses import dataclass, fields
 from typing import Any
 
 from manager.demo.commands import command
 from manager.demo.direct import direct_per_s
 from manager.demo.plan import LABEL
-from manager.demo.steps import Faces, stream, vectors
+from manager.demo.steps import LIMIT, Faces, stream, vectors
 from manager.demo.usage import usage
 from manager.embedded.stack import Stack
 from pipeline.search.index import Index
+
+SINGLES = 500
+"""Requests of a round in which one is sent when the one before is answered."""
 
 CORES = os.cpu_count() or 1
 
@@ -77,3 +81,36 @@ def paced(stack: Stack, faces: Faces, rate: float, seconds: float) -> dict[str, 
         stack, "load", "--label", LABEL, "--probes", str(faces.stream), "--requests", str(int(rate * seconds)),
         "--rate", str(rate),
     )  # fmt: skip
+
+
+def single(stack: Stack, index: Index, faces: Faces, repeats: int) -> dict[str, float]:
+    """One request at a time: the index called directly, then through Redis, in turns; medians over the rounds.
+
+    Milliseconds as the caller sees them; `matcher_us` is CPU of the matcher outside the search, a request.
+    """
+    probes, done = vectors(faces.stream)[:SINGLES], []
+    for _ in range(repeats):
+        direct = []
+        for number in range(len(probes)):
+            began = time.perf_counter()
+            index.search(probes[number : number + 1], LIMIT)
+            direct.append(time.perf_counter() - began)
+        before = usage(stack)
+        said = command(
+            stack,
+            "load",
+            "--label",
+            LABEL,
+            "--probes",
+            str(faces.stream),
+            "--requests",
+            str(SINGLES),
+            "--in-flight",
+            "1",
+        )
+        spent = usage(stack).since(before)
+        done.append({
+            "direct_p50_ms": statistics.median(direct) * 1e3, "p50_ms": said["p50_ms"], "p99_ms": said["p99_ms"],
+            "matcher_us": (spent.matcher - spent.search) / SINGLES * 1e6,
+        })  # fmt: skip
+    return {name: statistics.median(one[name] for one in done) for name in done[0]}
