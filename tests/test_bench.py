@@ -45,13 +45,22 @@ def test_the_whole_on_little(tmp_path: Path) -> None:
     assert one["of_model"] == pytest.approx(
         one["probes_per_s"] * (1 / one["direct_per_s"] + one["overhead_us"] / CORES / 1e6), rel=1e-6
     )
+    single = found["single"]
+    assert single["p50_ms"] > single["direct_p50_ms"] > 0
+    assert single["matcher_us"] > 0
     assert half["rate"] == pytest.approx(one["probes_per_s"] / 2)
     assert half["answered"] + sum(half["errors"].values()) == int(half["rate"] * 2)
     assert flood["lists"] == 20
     # what arrives is what the machine lets through; it must be more than can be answered to be a flood
     assert flood["flood_per_s"] > flood["capacity_per_s"]
     assert flood["alone_p99_ms"] > 0
-    for words in ("the index called directly", "through Redis", "share of what the overhead leaves", "quiet lists"):
+    for words in (
+        "the index called directly",
+        "through Redis",
+        "share of what the overhead leaves",
+        "one request at a time",
+        "quiet lists",
+    ):
         assert words in said
     assert list((tmp_path / "tmp").iterdir()) == []
 
