@@ -18,7 +18,7 @@ from pipeline.cli import build as command
 from pipeline.errors import BuildError
 from pipeline.generate.faces import Generator
 from pipeline.progress import Lines
-from pipeline.quality.calibration import MOST_OF_ONE, check, fitted, pairs
+from pipeline.quality.calibration import MOST_OF_ONE, WholePeople, check, fitted, pairs
 from pipeline.quality.drawing import noise_shape, pseudo_mates
 from pipeline.quality.noise import effective, shipped
 from pipeline.quality.reading import Report, read_report
@@ -62,6 +62,18 @@ def test_a_fitted_model_is_the_one_that_made_the_photos() -> None:
     variances = np.diag(covariance) / np.diag(covariance).sum()
     assert variances[:16].sum() == pytest.approx(36 / 40, abs=0.03)  # not quite: each w is normalised
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.01
+
+
+def test_of_a_long_file_whole_people_are_drawn() -> None:
+    """30 of 300 rows: three people with all ten of their photos, not thirty people with one."""
+    names = [f"p{number % 30}" for number in range(300)]
+    drawn = WholePeople(30, rng())
+    for start in range(0, 300, 70):
+        part = np.arange(start, min(start + 70, 300))
+        drawn.add(np.repeat(part[:, None], 2, axis=1).astype(np.float16), [names[number] for number in part])
+    kept = drawn.people.tolist()
+    assert sorted(kept.count(name) for name in set(kept)) == [10, 10, 10]
+    assert [names[int(row[0])] for row in drawn.rows] == kept
 
 
 def test_the_shipped_model_multiplies_two_draws() -> None:

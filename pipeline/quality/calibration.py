@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +15,8 @@ from pipeline.quality.probe_file import Reservoir
 from pipeline.sources.opening import open_source
 from pipeline.workspace import Work
 
-MOST_ROWS = 200_000
-"""Rows of a long file that are looked at, drawn evenly."""
+MOST_ROWS = 50_000
+"""Rows of a long file that are looked at: all of some people, who are drawn evenly."""
 
 LEAST_PEOPLE = 100
 """People with two photos: fewer would make one of them a law."""
@@ -35,6 +37,15 @@ GRID = 257
 """Points of a quantile function."""
 
 
+class WholePeople(Reservoir):
+    """A sample of people with all of their rows: of rows alone, hardly two would be of one."""
+
+    def keys_of(self, names: NDArray[np.object_]) -> NDArray[np.float64]:
+        """The same key for the same name, whatever else is in the file."""
+        digests = [hashlib.blake2b(str(name).encode(), digest_size=6).digest() for name in names]
+        return np.array([int.from_bytes(digest) for digest in digests], np.float64)
+
+
 def calibrated(work: Work, generator: np.random.Generator) -> Noise:
     """The model fitted to `build.calibration`: raises BuildError for another dimension or too few pairs."""
     spec, url = work.spec, work.spec.build.calibration
@@ -43,7 +54,7 @@ def calibrated(work: Work, generator: np.random.Generator) -> Noise:
         raise BuildError(
             f"build.calibration: expected descriptors of {spec.dim} dimensions as in {spec.source_url}, got {dim} in {url}"
         )
-    drawn = Reservoir(MOST_ROWS, generator)
+    drawn = WholePeople(MOST_ROWS, generator)
     for part in source.partitions(spec.build.partition_rows):
         read = source.read(part)
         drawn.add(read.descriptors, read.people or [""] * len(read.descriptors))
@@ -90,6 +101,8 @@ def fitted(first: Floats, second: Floats, source: str) -> Noise:
 
     c: the quantile function of their cosines, which, unlike a cosine to a mean of few photos, has no bias.
     w: what of the second is not the first, normalised: w = (u - c m) / sqrt(1 - c²); its covariance is estimated.
+    Fitted to one half of the people of LFW, on the other half: FNIR at FPIR .003 .104 (real second photos .105 ± .022,
+    shipped model .075), rank-1 miss .015 (.024 ± .011, .009).
     """
     cosine = np.einsum("ij,ij->i", first, second).astype(np.float64)
     rest = second - cosine[:, None].astype(np.float32) * first

@@ -1,4 +1,4 @@
-"""Candidate lists of people instead of rows: each person with the best of its rows, as `group_by=person` is answered."""
+"""Candidate lists of people instead of rows, as `group_by=person` is answered: of each the best row."""
 
 from __future__ import annotations
 

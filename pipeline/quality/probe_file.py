@@ -33,12 +33,16 @@ class Reservoir:
         """Offer the rows (n, d) with the names of their people; nameless ones are not taken."""
         names = np.array(people, object)
         named = np.flatnonzero(names != "")
-        keys = np.concatenate([self.keys, self.generator.random(len(named))])
+        keys = np.concatenate([self.keys, self.keys_of(names[named])])
         kept = np.argsort(keys, kind="stable")[: self.most]
         self.keys = keys[kept]
         self.people = np.concatenate([self.people, names[named]])[kept]
         before = self.rows if len(self.rows) else rows[:0]
         self.rows = np.concatenate([before, rows[named]])[kept]
+
+    def keys_of(self, names: NDArray[np.object_]) -> NDArray[np.float64]:
+        """Random keys (n,) of rows of these people."""
+        return self.generator.random(len(names))
 
 
 def from_file(work: Work, generator: np.random.Generator) -> tuple[Chosen, Chosen | None]:
