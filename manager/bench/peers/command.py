@@ -84,6 +84,7 @@ def _work(kept: Path | None) -> Iterator[Path]:
         yield kept.absolute()
         return
     with tempfile.TemporaryDirectory(prefix="lim-bench-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)  # Postgres runs as somebody else where we are root
         yield Path(folder)
 
 

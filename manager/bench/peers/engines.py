@@ -28,7 +28,7 @@ ENGINES = {
     "autofaiss": Entry(f"{_HERE}.autofaiss:Autofaiss", "faiss IVF-PQ as autofaiss chooses it"),
     "milvus-lite": Entry(f"{_HERE}.milvus:Milvus", "Milvus Lite, HNSW"),
     "lancedb": Entry(f"{_HERE}.lance:Lance", "LanceDB, IVF-PQ with re-ranking"),
-    "pgvector": Entry(f"{_HERE}.postgres:Pgvector", "Postgres with pgvector, HNSW"),
+    "pgvector": Entry(f"{_HERE}.pgvector:Pgvector", "Postgres with pgvector, HNSW"),
     "scan": Entry(f"{_HERE}.ours:Scan", "lim build --recipe scan", usual=False),
     "cells": Entry(f"{_HERE}.ours:Cells", "lim build --recipe cells", usual=False),
 }
