@@ -21,23 +21,24 @@ from pipeline.stage import serial
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = tuple(sorted((ROOT / "notebooks").glob("*.ipynb")))
 LABEL = "mine"
-VERSIONS = (("january", 4_500, 2_000), ("february", 5_000, 2_500))
+VERSIONS = (("january", 4_500, 2_000, "exact"), ("february", 5_000, 2_500, "scan"))
+"""Source, people, those with a second photo, recipe: such short lists would be searched exactly if nobody said more."""
 TARGET = 0.003
 
 
 def prepare(folder: Path) -> None:
-    """A bucket with two versions of a list, the second longer; 2,000 people, then 2,500, have two photos."""
+    """A bucket with two versions of a list, the second longer and of another recipe."""
     faces, before = Generator("tree", 3), Path.cwd()
     os.chdir(folder)  # so that reports name `january.npz`, and no folder of this machine
     try:
-        for name, people, twice in VERSIONS:
+        for name, people, twice, recipe in VERSIONS:
             first, second = faces.chunk(0, people), faces.probes(np.arange(twice))
             np.savez(
                 f"{name}.npz", descriptors=np.concatenate([first.descriptors, second.descriptors]),
                 id=np.array(first.ids + second.ids), person=np.array(first.people + second.people),
             )  # fmt: skip
             settings = Settings(
-                storage=Storage(bucket="bucket"), build=Build(partition_rows=2_500, sample_rows=4_000),
+                storage=Storage(bucket="bucket"), build=Build(partition_rows=2_500, sample_rows=4_000, recipe=recipe),
                 quality=Quality(mated_probes=2_000, non_mates=1_500, added_fnir=TARGET),
             )  # fmt: skip
             build(Order(f"{name}.npz", LABEL), settings, lambda: serial, Lines())

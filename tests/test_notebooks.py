@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import platform
 import re
 from pathlib import Path
@@ -16,8 +17,11 @@ from nbformat import NotebookNode
 from notebook_runs import LABEL, NOTEBOOKS, TARGET, prepare, run, text_of
 
 from pipeline.artifact import Store, open_store, read_head
-from pipeline.plan import Facts, propose
+from pipeline.notebooks import show_quality
+from pipeline.plan import propose
 from pipeline.quality.reading import Report, read_report
+from pipeline.recipes.candidate import Facts
+from pipeline.recipes.known import memory
 
 NAMES = [path.stem for path in NOTEBOOKS]
 MOST_LINES = 8
@@ -171,13 +175,14 @@ def test_quality_shows_what_was_measured(fresh: dict[str, NotebookNode], report:
     assert (row[0], row[2]) == (f"{before['exact_fnir']:.3g}", f"{quality['exact_fnir']:.3g}")
     assert row[-1] in {"better", "worse", "not told apart"}
     assert "the list had 6,500 rows, has 7,500" in text_of(fresh["quality"])
-    pictures = [
-        output["data"]["image/svg+xml"] for output in outputs(fresh["quality"]) if "image/svg+xml" in output["data"]
-    ]
-    assert len(pictures) == 5
-    assert pictures[1].count("<rect") == np.count_nonzero(report.histograms.mates) + np.count_nonzero(
-        report.histograms.impostors
-    ) + len(("mate", "nearest impostor")), "a bar for every bin, and two marks of the legend"
+    pictures = [output["data"]["image/png"] for output in outputs(fresh["quality"]) if "image/png" in output["data"]]
+    assert len(set(pictures)) == 5
+    histogram = show_quality.pictures(report)["histogram"]
+    assert base64.b64decode(pictures[1]) == histogram._repr_png_()[0]
+    bars = np.count_nonzero(report.histograms.mates) + np.count_nonzero(report.histograms.impostors)
+    assert histogram.svg.count("<rect") == bars + 2, (
+        "a bar for every bin that is not empty, and two marks of the legend"
+    )
 
 
 def test_thresholds_are_those_of_the_report(fresh: dict[str, NotebookNode], report: Report) -> None:
@@ -205,10 +210,10 @@ def test_capacity_is_the_planner_s(fresh: dict[str, NotebookNode], report: Repor
     planned = {one.name: one for one in propose(facts)}
     assert set(options) == set(planned)
     assert basis["rows, dimensions"] == ["7,500 × 512"]
-    exact = planned["exact"].memory().anonymous
+    exact = memory(planned["exact"]).anonymous
     assert options["exact"][2] == f"{exact / 1e9:.3g} GB"
-    assert int(options["exact"][6]) == -(-exact // int(8e9 * 0.8 / 2)) == 2, "3.2 of 8 GB are for one version"
-    assert int(options["scan"][6]) == 1
+    assert int(options["exact"][7]) == -(-exact // int(8e9 * 0.8 / 2)) == 2, "3.2 of 8 GB are for one version"
+    assert int(options["scan"][7]) == 1
     assert int(options["exact"][7]) > int(options["scan"][7])
     assert options["scan"][-1].startswith(f"bound {report.manifest.quality['added_fnir_bound']:.2g} measured")
     assert stages["truth"][-1] == "the rows"

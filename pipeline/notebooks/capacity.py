@@ -9,9 +9,11 @@ from statistics import median
 from typing import Any
 
 from pipeline.artifact import Memory, Point
-from pipeline.plan import Candidate, Facts, propose
+from pipeline.plan import propose
 from pipeline.quality.plots import qps
 from pipeline.quality.reading import Report
+from pipeline.recipes.candidate import Candidate, Facts
+from pipeline.recipes.known import alone_ms, cost, memory
 
 HEADROOM = 0.8
 """Share of a machine's memory that its matcher takes, as `matcher.memory_limit_bytes` has it."""
@@ -79,6 +81,8 @@ class Option:
     """Parts, so that one fits into a machine twice: the index that serves and the one that replaces it."""
     matchers: int
     """Machines, all shards and spares counted."""
+    alone_ms: float
+    """Milliseconds that the search of one request alone takes in a shard, as predicted."""
 
     @property
     def per_core(self) -> float:
@@ -105,12 +109,15 @@ def kept(need: Need, report: Report) -> int:
 def _option(need: Need, report: Report, candidate: Candidate) -> Option:
     point, basis = operating_point(need, report, candidate)
     pace, paced = pace_of(report, candidate.name)
-    memory = candidate.memory()
-    shards = math.ceil(memory.anonymous / need.machine.usable)
+    whole = memory(candidate)
+    shards = math.ceil(whole.anonymous / need.machine.usable)
     part = replace(candidate, rows=math.ceil(need.rows / shards))
-    each_us = part.cost(point) * pace
+    each_us = cost(part, point) * pace
     matchers = math.ceil(need.requests_per_s * each_us / (need.machine.cores * BUSY * 1e6)) + need.spare
-    return Option(candidate.name, point, f"{basis}; {paced}", memory, each_us * shards, shards, matchers * shards)
+    return Option(
+        candidate.name, point, f"{basis}; {paced}", whole, each_us * shards, shards, matchers * shards,
+        alone_ms(part, point),
+    )  # fmt: skip
 
 
 def operating_point(need: Need, report: Report, candidate: Candidate) -> tuple[Point, str]:
@@ -122,20 +129,17 @@ def operating_point(need: Need, report: Report, candidate: Candidate) -> tuple[P
     if candidate.recipe == "exact":
         return candidate.points[0], "loses nothing by definition"
     met = [one for one in report.curve if one["name"] == candidate.name and one["added_fnir_bound"] <= need.target]
-    most = max(candidate.points, key=candidate.cost)
+    most = max(candidate.points, key=lambda point: cost(candidate, point))
     if not met:
-        tried = any(one["name"] == candidate.name for one in report.curve)
-        return (
-            most,
-            f"target {'not proven' if tried else 'not measured'} at {report.manifest.count:,} rows: the point that searches most",
-        )
+        said = "not proven" if any(one["name"] == candidate.name for one in report.curve) else "not measured"
+        return most, f"target {said} at {report.manifest.count:,} rows: the point that searches most"
     best = min(met, key=lambda one: float(one["cost_us"]))
     share = _share_of_cells(best, [one for one in report.curve if one["name"] == candidate.name])
     enough = [
         point for point in candidate.points
         if point.rerank >= best["rerank"] and point.nprobe >= share * max(one.nprobe for one in candidate.points)
     ]  # fmt: skip
-    chosen = min(enough, key=candidate.cost, default=most)
+    chosen = min(enough, key=lambda point: cost(candidate, point), default=most)
     return chosen, f"bound {best['added_fnir_bound']:.2g} measured at {report.manifest.count:,} rows"
 
 
@@ -145,17 +149,24 @@ def _share_of_cells(one: dict[str, Any], curve: Sequence[dict[str, Any]]) -> flo
 
 
 def pace_of(report: Report, name: str) -> tuple[float, str]:
-    """Measured over predicted microseconds of one core, the median of a recipe's points, with what it is taken from.
+    """Measured over predicted microseconds of one core, the median of a candidate's points, with what it is taken from.
 
-    Measured in batches of 256, as a loaded matcher searches.
+    Measured in batches of 256, as a loaded matcher searches.  A candidate that was not measured takes the pace of the
+    others of its recipe (`scan-lean` that of `scan`), else that of all.
     """
     threads = report.data["spec"]["build"]["threads_per_task"]
     timed = [one for one in report.curve if "speeds" in one]
     paces = [(one["name"], 1e6 / qps(one, BATCH) * threads / one["cost_us"]) for one in timed]
-    mine = [pace for recipe, pace in paces if recipe == name]
+    mine = [pace for known, pace in paces if known == name]
+    alike = [pace for known, pace in paces if recipe_named(known) == recipe_named(name)]
     if mine:
         return median(mine), f"time measured, {median(mine):.2f} of the prediction"
     if paces:
-        every = median(pace for _, pace in paces)
-        return every, f"time predicted, scaled by {every:.2f} as other recipes were"
+        other = median(alike or [pace for _, pace in paces])
+        return other, f"time predicted, scaled by {other:.2f} as {'its like was' if alike else 'other recipes were'}"
     return 1.0, "time predicted"
+
+
+def recipe_named(candidate: str) -> str:
+    """The recipe in a candidate's name: `scan` of `scan-lean`."""
+    return candidate.partition("-")[0]

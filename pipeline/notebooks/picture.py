@@ -1,4 +1,4 @@
-"""A bokeh figure as SVG, drawn without a browser, for notebooks that are read where no script runs."""
+"""A bokeh figure as a still picture, drawn without a browser, for notebooks that are read where no script runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 from bokeh.models import Span
 
 from pipeline.notebooks.marks import Mark, colour_of, marks
+from pipeline.notebooks.raster import png
 from pipeline.notebooks.scales import Scale, named
 from pipeline.quality.canvas import INK
 
@@ -25,13 +26,14 @@ FONT = 'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a notebook shows: attributes only, neither script nor style, so that no code host takes it away."""
+    """What a notebook shows."""
 
     svg: str
+    """Attributes only, neither script nor style: it may stand in any page."""
     title: str
 
-    def _repr_svg_(self) -> str:
-        return self.svg
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        return png(self.svg), {"width": WIDTH, "height": HEIGHT}
 
     def __repr__(self) -> str:
         return f"[picture: {self.title}]"

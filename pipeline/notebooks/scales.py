@@ -20,12 +20,13 @@ class Scale:
 
     @classmethod
     def over(cls, values: Sequence[float], *, is_log: bool) -> Scale:
-        """An axis with room for these values; a logarithmic one leaves out what is not above 0."""
+        """An axis with room for these values; a logarithmic one leaves out what is not above 0, and spans a decade at least."""
         real = [value for value in values if math.isfinite(value) and (value > 0 or not is_log)]
         if not real:
             return cls(0.1, 1.0, is_log) if is_log else cls(0.0, 1.0, is_log)
         low, high = (math.log10(end) if is_log else end for end in (min(real), max(real)))
-        room = (high - low) * MARGIN or (0.3 if is_log else abs(high) * MARGIN or 1.0)
+        least = 1.0 if is_log else 0.0 if low < high else 2 * MARGIN * abs(high) or 2.0
+        room = max((high - low) * MARGIN, (least - high + low) / 2)
         low, high = low - room, high + room
         return cls(10**low, 10**high, is_log) if is_log else cls(low, high, is_log)
 
@@ -36,9 +37,8 @@ class Scale:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """Round values on the axis, some two to nine of them."""
-        found = self._decades() if self.is_log else self._steps()
-        return found if len(found) > 1 else self._steps()
+        """Round values on the axis, some three to ten of them."""
+        return self._decades() if self.is_log else self._steps()
 
     def _steps(self) -> list[float]:
         rough = (self.high - self.low) / 6

@@ -8,12 +8,15 @@ import numpy as np
 from bokeh.models import Span
 
 from pipeline.notebooks.building import StageTime, wall_seconds
-from pipeline.notebooks.capacity import Need, Option, options
+from pipeline.notebooks.capacity import Need, Option, options, recipe_named
 from pipeline.notebooks.picture import Picture, drawn
 from pipeline.notebooks.table import Table, count, nbytes, seconds
 from pipeline.quality.canvas import IMPOSTOR, empty, tidied
 from pipeline.quality.plots import COLOURS
 from pipeline.quality.reading import Report
+
+DASHES = {"lean": "dashed", "coarse": "dotted"}
+"""How shorter codes of the same recipe are drawn."""
 
 
 def basis(report: Report) -> Table:
@@ -33,7 +36,7 @@ def basis(report: Report) -> Table:
 def option_table(found: list[Option]) -> Table:
     """The recipes, fewest machines first."""
     columns = (
-        "recipe", "probed", "re-ranked", "memory", "mapped", "µs a request", "requests/s of a core", "shards", "matchers",
+        "recipe", "probed", "re-ranked", "memory", "mapped", "µs a request", "requests/s of a core", "alone, ms", "shards", "matchers",
         "taken from",
     )  # fmt: skip
     return Table(
@@ -41,7 +44,8 @@ def option_table(found: list[Option]) -> Table:
         tuple(
             (
                 one.name, f"{one.point.nprobe:,}", f"{one.point.rerank:,}", nbytes(one.memory.anonymous),
-                nbytes(one.memory.mapped), count(one.request_us), count(one.per_core), f"{one.shards:,}",
+                nbytes(one.memory.mapped), count(one.request_us), count(one.per_core), count(one.alone_ms),
+                f"{one.shards:,}",
                 f"{one.matchers:,}", one.basis,
             )
             for one in found
@@ -78,7 +82,8 @@ def growth(need: Need, report: Report) -> Picture:
     for name in sorted({one.name for _, one in found}):
         mine = [(rows, one.memory.anonymous / 1e9) for rows, one in found if one.name == name]
         xs, ys = [one[0] for one in mine], [one[1] for one in mine]
-        plot.line(xs, ys, color=COLOURS.get(name, IMPOSTOR), line_width=2.5, legend_label=name)
+        dash = DASHES.get(name.partition("-")[2], "solid")
+        plot.line(xs, ys, color=COLOURS[recipe_named(name)], line_width=2.5, line_dash=dash, legend_label=name)
     plot.add_layout(
         Span(location=need.machine.usable / 1e9, dimension="width", line_dash="dashed", line_color=IMPOSTOR)
     )
