@@ -19,6 +19,7 @@ from pipeline.notebooks.capacity import BUSY, HEADROOM, Machine, Need, operating
 from pipeline.notebooks.picture import HEIGHT, WIDTH, drawn
 from pipeline.notebooks.scales import Scale, named
 from pipeline.notebooks.show_capacity import growth, option_table
+from pipeline.notebooks.show_quality import comparison, points
 from pipeline.notebooks.table import Table, between, count, nbytes, seconds, share
 from pipeline.plan import propose
 from pipeline.quality.canvas import empty, tidied
@@ -63,6 +64,15 @@ def test_a_plan_takes_the_cheapest_point_that_met_the_target(measured: Report) -
     assert basis.startswith("target not proven at 200,000 rows")
     without = replace(measured, curve=[one for one in measured.curve if one["name"] == "scan"])
     assert operating_point(NEED, without, cells)[1].startswith("target not measured")
+
+
+def test_what_was_published_without_proof_is_the_chosen_point(measured: Report) -> None:
+    """Of a list with few probes every point is rejected, and the best published all the same."""
+    shares = {"recall_at_10": 1.0, "added_fnir": 0.0, "rejected": "choosing half: too few probes"}
+    curve = [one | shares for one in measured.curve if one["name"] == "scan"]
+    found = replace(measured, curve=curve, manifest=replace(measured.manifest, recipe="scan", point=Point(1, 160)))
+    assert points(found).column("") == ["choosing half", "chosen"]
+    assert comparison(found, found).rows[-1] == ("predicted µs a request", "125", "", "125", "", "0", "", "the same")
 
 
 def test_time_is_scaled_by_what_was_measured(measured: Report) -> None:

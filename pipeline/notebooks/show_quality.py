@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from bokeh.models import Span
 
-from pipeline.artifact import ArtifactError, Store, read_head, read_manifest
+from pipeline.artifact import Store, read_head, read_manifest
 from pipeline.notebooks.comparing import FIGURES, Change, changes, remarks
 from pipeline.notebooks.picture import Picture, drawn
 from pipeline.notebooks.table import Table, between, count, nbytes, share
@@ -82,7 +81,7 @@ def points(report: Report) -> Table:
             one["name"], f"{one['nprobe']}", f"{one['rerank']}", f"{one['cost_us']:.0f}",
             f"{batch['qps']:,.0f}" if batch else "–", f"{single['p50_ms']:.2g}" if single else "–",
             share(one["recall_at_10"]), share(one["added_fnir"]), share(one["added_fnir_bound"]),
-            one["rejected"].partition(":")[0] or "chosen",
+            "chosen" if is_chosen(report, one) else one["rejected"].partition(":")[0],
         ))  # fmt: skip
     columns = (
         "recipe", "probed", "re-ranked", "predicted µs", "requests/s, batches of 256", "single, ms", "recall@10",
@@ -138,14 +137,13 @@ def _bytes_a_row(report: Report) -> float:
 
 
 def _cost_us(report: Report) -> float:
-    return float(_chosen(report.curve)["cost_us"])
+    return next(float(one["cost_us"]) for one in report.curve if is_chosen(report, one))
 
 
-def _chosen(curve: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    found = next((one for one in curve if not one["rejected"]), None)
-    if found is None:
-        raise ArtifactError("report.json: expected a chosen point in the curve, got none: every one was rejected")
-    return found
+def is_chosen(report: Report, one: dict[str, Any]) -> bool:
+    """Whether a point of the curve is the one that was published, be it proven or not."""
+    point = report.manifest.point
+    return (one["name"], one["nprobe"], one["rerank"]) == (report.data["decision"]["name"], point.nprobe, point.rerank)
 
 
 def signed(value: float) -> str:
