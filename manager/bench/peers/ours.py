@@ -66,7 +66,10 @@ class Ours(Engine):
         words = ["build", str(Path(self.site.data, "gallery.npy")), "--label", LABEL, "--recipe", self.wanted]
         if (probes := Path(self.site.data, "planning.npy")).exists():
             words += ["--probes", str(probes)]
+        temporary = self.site.home / "tmp"  # where Dask leaves its folder
+        temporary.mkdir()
         environ = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        environ["TMPDIR"] = str(temporary)
         bucket = ("--settings", self.site.settings, "--set", f"storage.bucket={self._bucket}")
         subprocess.run(
             lim(*bucket, *words, "--force", "--json", str(figures)), env=environ, check=True, stdin=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from typing import Any
 
 from bokeh.embed import file_html
 from bokeh.layouts import gridplot
-from bokeh.models import ColumnDataSource, HoverTool, Span
+from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 from bokeh.palettes import Category10
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
@@ -65,10 +65,11 @@ def _drawn(
     label, key, title = what
     plot = figure(
         title=title, x_axis_type="log", y_axis_type="log", width=SIZE[0], height=SIZE[1], toolbar_location=None,
-        x_axis_label="queries a second", y_axis_label=f"{label} (lower is better)", tools="",
+        x_axis_label="queries a second", y_axis_label=f"{label} (lower is better; {LEAST:g} = none)", tools="",
+        y_range=Range1d(LEAST / 2, 1),
     )  # fmt: skip
     for engine in dict.fromkeys(one["engine"] for one in entries):
-        mine = sorted((one for one in entries if one["engine"] == engine), key=lambda one: float(one["qps"]))
+        mine = [one for one in entries if one["engine"] == engine]
         data: dict[str, list[Any]] = {
             name: [str(one[name]) for one in mine] for name in ("engine", "point", "added_fnir", "recall_at_10")
         }
@@ -76,7 +77,7 @@ def _drawn(
         data |= {"x": [one["qps"] for one in mine], "y": [max(value, LEAST) for value in values]}
         data["size"] = [16 if one["chosen"] else 7 for one in mine]
         source, colour = ColumnDataSource(data), colours[engine]
-        plot.line("x", "y", source=source, color=colour, alpha=0.5, legend_label=engine)
+        plot.line(*_front(data["x"], data["y"]), color=colour, alpha=0.6, width=2, legend_label=engine)
         plot.scatter("x", "y", source=source, color=colour, size="size", fill_alpha=0.6, legend_label=engine)
     if target is not None:
         plot.add_layout(Span(location=target, dimension="width", line_dash="dashed", line_color="#ef4444"))
@@ -88,6 +89,15 @@ def _drawn(
     if plot.legend:
         plot.add_layout(plot.legend[0], "right")
     return plot
+
+
+def _front(across: list[float], up: list[float]) -> tuple[list[float], list[float]]:
+    """The points that no other one of the engine beats in both, by speed."""
+    kept: list[tuple[float, float]] = []
+    for rate, loss in sorted(zip(across, up, strict=True), reverse=True):
+        if not kept or loss < kept[-1][1]:
+            kept.append((rate, loss))
+    return [rate for rate, _ in kept], [loss for _, loss in kept]
 
 
 def _photograph(page: str, path: Path, size: tuple[int, int]) -> None:
