@@ -29,8 +29,10 @@ def test_the_whole_on_little(tmp_path: Path) -> None:
 def test_what_is_as_wanted_is_said() -> None:
     found = {
         "without_p50_ms": 1.0, "without_p99_ms": 4.0, "with_p50_ms": 1.1, "with_p99_ms": 4.4, "p99_ratio": 1.1,
+        "without_p99_ms_range": [3.0, 5.0], "with_p99_ms_range": [3.0, 6.0],
         "p50_ratio": 1.1, "compared": 12, "compare_cpu_s": 0.1, "recall": 0.97, "errors": 0,
     }  # fmt: skip
+    assert "p99 4.40 ms (3.0 to 6.0)" in next(value for name, value, *_ in lines(found) if name.startswith("all"))
     assert [fine for *_, fine in lines(found)] == [None, None, True, None, True, None, True]
     assert [fine for *_, fine in lines(found | {"p99_ratio": 1.2, "compared": 0})] == [
         None, None, False, None, False, None, True,

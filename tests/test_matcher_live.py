@@ -174,8 +174,8 @@ async def test_while_there_is_something_to_do_it_stands_still(held: Held) -> Non
     process = psutil.Process(comparer._process.pid)
     path = str(held.folder / "vectors.dat")
     await eventually(lambda: path in [file.path for file in process.open_files()], what="the comparison")
-    await asyncio.sleep(0.2)
-    assert not turn.done()
+    finished, _ = await asyncio.wait({turn}, timeout=0.2)  # comparing takes two milliseconds
+    assert not finished
     assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
     comparer.hold(False)
     await turn
