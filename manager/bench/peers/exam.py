@@ -37,7 +37,7 @@ class Exam:
         self.rows, self.dim = rows.shape
         self.persons = Persons(known if len(known) else None, self.rows)
         self.width = max(quality.k, RECALL_AT)
-        self.target = Target(quality.added_fnir, quality.confidence)
+        self.target = Target(quality.added_fnir, quality.confidence, quality.recall)
         with np.load(folder / "truth.npz") as truth:
             self._exact: Lists = truth["similarities"], truth["numbers"]
         best = self.side(self._exact_of(strangers := self.probes.part(mated=False)), strangers).lists[0][:, 0]

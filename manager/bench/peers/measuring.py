@@ -156,8 +156,7 @@ def _try(subject: Subject, points: list[Knobs]) -> None:
         label = f"point {number + 1} of {len(points)}"
         figures, seconds = _asked(subject, point, part, label)
         subject.result.tried.append(Tried(point, figures, seconds))
-        passes = figures.added_fnir_bound <= subject.exam.target.added_fnir
-        if passes and not subject.chooses and "batch" not in point:
+        if subject.exam.target.met(figures) and not subject.chooses and "batch" not in point:
             break
 
 

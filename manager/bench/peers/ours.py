@@ -126,8 +126,13 @@ class Cells(Ours):
 
 
 def _measured(manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """Points of the published recipe that were measured while building: the others need other files."""
+    """Points of the published candidate that were measured while building: those of others need other files."""
     names = [field.name for field in fields(Point)]
-    for one in manifest.points:
-        if one.get("name") == manifest.recipe:
-            yield {name: one[name] for name in names if name in one}
+    points = [(one.get("name"), {name: one[name] for name in names if name in one}) for one in manifest.points]
+    chosen = asdict(manifest.point)
+    theirs = {
+        name
+        for one, (name, point) in zip(manifest.points, points, strict=True)
+        if point == chosen and not one.get("rejected")
+    }
+    yield from (point for name, point in points if name in theirs)

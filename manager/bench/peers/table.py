@@ -51,6 +51,7 @@ def _note(one: Result) -> str:
         said += f"; {one.status}"
     if not one.judged.passed:
         figures = one.judged.figures
-        said += f"; no point passes, this is its best: {figures.lost} of {figures.probes} mates lost"
+        said += f"; no point passes, this is its best: {figures.lost} of {figures.probes} mates lost, "
+        said += f"recall@10 {figures.recall_at_10:.3f}"
         said += "" if one.judged.resolvable else " (too few probes to tell)"
     return said + ("; † build time of an earlier run" if one.from_earlier else "")
