@@ -7,6 +7,7 @@ from configs.errors import LimError
 OURS = ("configs", "pipeline", "matcher", "manager")
 
 EXTRAS = {
+    "PIL": ("pipeline", "manager"),
     "bokeh": ("pipeline", "manager"),
     "cupy": ("gpu",),
     "cupyx": ("gpu",),

@@ -14,6 +14,7 @@ from configs.kinds import (
     Count,
     CountOrAuto,
     HttpUrl,
+    Limit,
     Number,
     Port,
     Rate,
@@ -102,9 +103,13 @@ class Build(Section):
     """Where training, encoding and exact search run."""
     recipe: Literal["auto", "exact", "scan", "cells", "ivfpq"] = "auto"
     """The recipe, or `auto` for the cheapest that meets the target by measurement."""
-    rerank: Literal["int8", "float16"] = "float16"
+    assignments: Literal[1, 2] = 1
+    """Cells that each row is put into, where there are cells.  Two find more mates in as many probed cells, but read
+    twice the codes: on face-like lists the single one, with more cells probed, was as good and faster."""
+    rerank: Literal["int8", "float16", "float32"] = "float16"
     """Stored form of the vectors that re-rank candidates, mapped from a file.  int8 halves the file, but its rounding
-    of similarities (about 0.0005) moves some mates across the threshold, which counts as loss."""
+    of similarities (about 0.0005) moves some mates across the threshold, which counts as loss; float32 doubles it and
+    implies source.precision float32."""
     memory_limit_bytes: CountOrAuto = 0
     """Bytes that the loaded index may take; 0 = no limit."""
     calibration: str = ""
@@ -122,6 +127,11 @@ class Quality(Section):
 
     added_fnir: Rate = 0.001
     """Most added FNIR: share of mated probes that exact search accepts and the index loses."""
+    recall: Share = 0.9
+    """Least recall@10; 0 = whatever.  Impostors among the candidates are noise to an identification, which looks for
+    the mate, yet people who look at lists of candidates expect the same ones as from exact search."""
+    latency_ms: Limit = 0.0
+    """Most milliseconds that the search of one request alone may take, as predicted by the cost model; 0 = no limit."""
     fpir: Rate = 0.003
     """FPIR at which the threshold is set."""
     k: Count = 10
@@ -150,6 +160,8 @@ class Source(Section):
     """uint8 values mean (value - zero) * scale; 0 = only float vectors are accepted."""
     zero: Number = 0.0
     """The uint8 value that means 0; see scale."""
+    precision: Literal["float16", "float32"] = "float16"
+    """What rows are kept as during a build, and compared by exact search; float16 moves a similarity by 1e-4 or so."""
     max_reject_share: Share = 0.05
     """A build stops when a larger share of the rows is rejected."""
 

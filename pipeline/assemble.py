@@ -8,18 +8,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.artifact import File, Ids, Manifest, index_prefix
-from pipeline.plan import EXACT_BUILT_UP_TO, Candidate
+from pipeline.plan import EXACT_BUILT_UP_TO
 from pipeline.published import provisional_manifest
+from pipeline.recipes.candidate import Candidate
+from pipeline.recipes.known import recipe_of
+from pipeline.recipes.models import Stored, encoded_key
 from pipeline.sample import candidates
-from pipeline.search.assembly import Model, RowCoder, coded_index
 from pipeline.search.index import Index
 from pipeline.search.opening import open_index
 from pipeline.stage import Item
-from pipeline.train import cells_key, codebook_key, coded, row_coder
-from pipeline.transform import Transform
+from pipeline.train import models
 from pipeline.workspace import Work
 
 SHARD = "shards/0000/"
@@ -30,7 +29,7 @@ def files(work: Work) -> Iterable[Item]:
     yield Item("ids", "ids")
     if work.census()["people"]:
         yield Item("people", "people")
-    if coded(work):
+    if stored(work):
         yield Item("vectors", "vectors")
     for candidate in candidates(work):
         if built_ahead(work, candidate):
@@ -50,12 +49,11 @@ def assemble(work: Work, what: str) -> int:
     home = index_prefix(work.spec.label, work.spec.index_id) + SHARD
     if what in ("ids", "people"):
         written = work.bucket.write(home + f"{what}.dat", Ids.concatenate(_names(work, what)))
-    elif what == "vectors":
-        written = work.bucket.write_from(home + "vectors.dat", _stored(work))
-    elif what == "exact":
-        written = work.bucket.write_from(candidate_key(work, what), _exact(work))
+    elif what == "vectors" and (form := stored(work)) is not None:
+        written = work.bucket.write_from(home + "vectors.dat", _stored(work, form))
     else:
-        written = work.bucket.write(candidate_key(work, what), _coded(work, what))
+        chosen = next(one for one in candidates(work) if one.name == what)
+        written = work.bucket.write_from(candidate_key(work, what), recipe_of(chosen).index_file(work, chosen))
     work.save_json(f"assembled/{what}.json", asdict(written))
     return work.total()
 
@@ -72,27 +70,15 @@ def _names(work: Work, what: str) -> Iterator[Ids]:
         yield names if kept is None else names.select(kept)
 
 
-def _stored(work: Work) -> Iterator[memoryview]:
-    yield memoryview(row_coder(work).header(work.total()))
+def stored(work: Work) -> Stored | None:
+    """How re-ranking rows are stored, if any candidate has them."""
+    return next((model for model in models(work) if isinstance(model, Stored)), None)
+
+
+def _stored(work: Work, form: Stored) -> Iterator[memoryview]:
+    yield memoryview(form.coder(work).header(work.total()))
     for number in range(work.partitions()):
-        yield work.load(f"vectors/{number:05d}.npy").data.cast("B")
-
-
-def _exact(work: Work) -> Iterator[memoryview]:
-    coder = RowCoder("float16", work.spec.dim, np.empty(0, np.float32))
-    yield memoryview(coder.header(work.total()))
-    for number in range(work.partitions()):
-        yield np.ascontiguousarray(work.rows(number)).data.cast("B")
-
-
-def _coded(work: Work, name: str) -> memoryview:
-    parameters = next(one for one in candidates(work) if one.name == name).parameters
-    bits, count = parameters["bits"], parameters.get("nlist")
-    centroids = work.load(cells_key(count)) if count else np.zeros((1, parameters["out"]), np.float32)
-    model = Model(Transform.load(work).matrix, np.ascontiguousarray(work.load(codebook_key(bits))), centroids)
-    codes = np.concatenate([work.load(key) for key in work.keys(f"codes/{bits}bit/")])
-    cells = np.concatenate([work.load(key) for key in work.keys(f"cells/{count}/")]) if count else None
-    return coded_index(model, cells, codes).data
+        yield work.load(encoded_key(form, number)).data.cast("B")
 
 
 def shard_files(work: Work, name: str) -> tuple[File, ...]:

@@ -12,7 +12,6 @@ import numpy as np
 from pipeline.artifact import Point
 from pipeline.assemble import built_ahead, open_candidate
 from pipeline.errors import IndexRefused
-from pipeline.plan import Candidate
 from pipeline.quality.answers import Gate
 from pipeline.quality.decision import Decision
 from pipeline.quality.figures import Figures, intervals
@@ -22,9 +21,15 @@ from pipeline.quality.measure import measure as run
 from pipeline.quality.report import write_report
 from pipeline.quality.trial import Trial, partition_truth
 from pipeline.quality.verdict import verdict
+from pipeline.recipes import costs
+from pipeline.recipes.candidate import Candidate
+from pipeline.recipes.known import alone_ms, cost
 from pipeline.sample import candidates
 from pipeline.stage import Item
 from pipeline.workspace import Work
+
+ENOUGH = 4
+"""Points of a candidate that meet the target on the choosing half; dearer ones are not measured."""
 
 
 def probes(work: Work, _: None) -> int:
@@ -51,24 +56,32 @@ def measured(work: Work) -> Iterable[Item]:
 
 
 def measure(work: Work, name: str) -> int:
-    """Figures of every operating point of a candidate on the choosing half, with times beside them."""
-    trial, candidate = Trial(work), _candidate(work, name)
+    """Figures of a candidate's operating points on the choosing half, with times beside them.
+
+    From the cheapest on; a few beyond the first that meets the target are left for the gate and for the picture.
+    """
+    trial, candidate, target = Trial(work), _candidate(work, name), target_of(work)
     part = trial.choosing()
     queries = np.ascontiguousarray(trial.probes.queries[part])
-    curve = []
+    curve: list[dict[str, Any]] = []
+    good = 0
     with open_candidate(work, name) as index:
-        for point in candidate.points:
+        for point in sorted(candidate.points, key=lambda one: cost(candidate, one)):
             found, times = run(index, queries, trial.depth(part), point)
-            curve.append(_entry(candidate, point, trial.figures(part, trial.side(found, part))) | asdict(times))
+            figures = trial.figures(part, trial.side(found, part))
+            curve.append(_entry(candidate, point, figures) | asdict(times))
+            good += target.met(figures)
+            if good >= ENOUGH:
+                break
     work.save_json(f"measured/{name}.json", curve)
-    return len(part) * len(candidate.points)
+    return len(part) * len(curve)
 
 
 def evaluate(work: Work, _: None) -> int:
     """Decide once, write the report; raises IndexRefused when nothing meets the target and `force` is not set."""
     trial, curve = Trial(work), [one for key in work.keys("measured/") for one in work.load_json(key)]
     curve += _unmeasured(work, trial, {one["name"] for one in curve})
-    gate, target = Gate(work, trial), Target(work.spec.quality.added_fnir, trial.rule.confidence)
+    gate, target = Gate(work, trial), target_of(work)
     gated = choose([_measured(work, one) for one in curve], target, gate)
     fresh = _decision(work, gate, gated, curve)
     decided = Decision.from_json(work.create_json("decision.json", fresh.to_json()))
@@ -77,6 +90,12 @@ def evaluate(work: Work, _: None) -> int:
     if decided.refused and not decided.forced:
         raise IndexRefused(f"{work.spec.label}: {decided.reason}; the report is at {work.prefix}report.html")
     return len(curve)
+
+
+def target_of(work: Work) -> Target:
+    """What the build's settings ask for."""
+    quality = work.spec.quality
+    return Target(quality.added_fnir, quality.confidence, quality.recall)
 
 
 def decision(work: Work) -> Decision:
@@ -90,7 +109,13 @@ def _candidate(work: Work, name: str) -> Candidate:
 
 def _entry(candidate: Candidate, point: Point, figures: Figures) -> dict[str, Any]:
     """A point of the curve."""
-    return {"name": candidate.name, **asdict(point), "cost_us": candidate.cost(point), **figures.to_json()}
+    return {
+        "name": candidate.name,
+        **asdict(point),
+        "cost_us": cost(candidate, point),
+        "alone_ms": alone_ms(candidate, point),
+        **figures.to_json(),
+    }
 
 
 def _unmeasured(work: Work, trial: Trial, measured_names: set[str]) -> list[dict[str, Any]]:
@@ -109,8 +134,7 @@ def _measured(work: Work, one: dict[str, Any]) -> Measured:
 
 def _decision(work: Work, gate: Gate, gated: Gated, curve: list[dict[str, Any]]) -> Decision:
     quality, point, trial, answers = work.spec.quality, gated.point, gate.trial, gate.answers(gated.point)
-    target = Target(quality.added_fnir, quality.confidence)
-    exact_cost = replace(_candidate(work, point.name), name="exact", recipe="exact").cost(Point(0, 0))
+    target, exact_cost = target_of(work), costs.exact(work.total(), work.spec.dim)
     reason = verdict(gated, target, exact_cost, answers.misnamed)
     for one in curve:
         one["rejected"] = gated.rejected.get(_measured(work, one).where, "")
@@ -122,7 +146,8 @@ def _decision(work: Work, gate: Gate, gated: Gated, curve: list[dict[str, Any]])
         resolvable=gated.resolvable, reason=reason, curve=curve,
         intervals={name: list(both) for name, both in between.items()},
         quality=gated.figures.to_json() | {
-            "k": quality.k, "group_by": quality.group_by, "fpir": quality.fpir, "target": quality.added_fnir, "confidence": quality.confidence,
+            "k": quality.k, "group_by": quality.group_by, "fpir": quality.fpir, "target": quality.added_fnir,
+            "wanted_recall": quality.recall, "confidence": quality.confidence,
             "threshold": threshold, "index_fpir": answers.fpir(threshold), "non_mates": len(gate.parts[1]),
             "resolvable": gated.figures.probes >= target.needed, "probes_needed": target.needed,
             "probes_from": trial.probes.origin, "non_mates_from": trial.probes.others, "verdict": reason,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pipeline.artifact import Ids
@@ -16,7 +16,9 @@ from pipeline.workspace import Work
 def source_of(work: Work) -> Source:
     """The source of the build's spec."""
     spec = work.spec
-    return open_source(spec.source_url, spec.source, spec.images, spec.storage)
+    # vectors of 32 bits are of no use if rows were rounded before
+    wide = replace(spec.source, precision="float32") if spec.build.rerank == "float32" else spec.source
+    return open_source(spec.source_url, wide, spec.images, spec.storage)
 
 
 def partition(work: Work, _: None) -> int:
@@ -39,7 +41,7 @@ def numbers(work: Work) -> Iterable[Item]:
 
 
 def extract(work: Work, value: tuple[int, dict[str, Any]]) -> int:
-    """Read one range: rows as float16, ids, people, and what was rejected with the reason."""
+    """Read one range: normalised rows, ids, people, and what was rejected with the reason."""
     number, fields = value
     part = Range(**fields)
     rows = source_of(work).read(part)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.artifact import FORMAT, Descriptor, File, Manifest, Shard, content_digest
-from pipeline.plan import Candidate
 from pipeline.quality.decision import Decision
+from pipeline.recipes.candidate import Candidate
+from pipeline.recipes.known import memory
 from pipeline.sample import candidates
 from pipeline.workspace import Work
 
@@ -36,7 +37,7 @@ def _candidate(work: Work, name: str) -> Candidate:
 
 def _manifest(work: Work, candidate: Candidate, files: tuple[File, ...], measured: dict[str, Any]) -> Manifest:
     spec, census = work.spec, work.census()
-    shards = (Shard(rows=census["total"], files=files, memory=candidate.memory()),)
+    shards = (Shard(rows=census["total"], files=files, memory=memory(candidate)),)
     return Manifest(
         format=FORMAT,
         label=spec.label,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import ENERGY, Candidate, Facts, propose
-from pipeline.transform import fit, kept_dimensions, spectrum
+from pipeline.plan import ENERGY, propose
+from pipeline.recipes.candidate import Candidate, Facts
+from pipeline.recipes.ladder import ALIGNED
+from pipeline.transform import Spectrum, kept_dimensions
 from pipeline.workspace import Work
-
-ALIGNED = 32
-"""Kept dimensions are a multiple of this: groups of two dimensions then fill whole SIMD registers of codes."""
 
 FULL_RANK = 0.75
 """Share of the dimensions above which none are cut off: the reduction would cost more than it saves."""
@@ -35,26 +34,17 @@ def whole_sample(work: Work) -> NDArray[np.float16]:
 def plan(work: Work, _: None) -> int:
     """Propose candidates from the sample's spectrum, once: a build that is run again decides the same."""
     rows = whole_sample(work)
-    dim = rows.shape[1]
-    values, _vectors = spectrum(rows)
-    out = kept_dimensions(values, ENERGY, ALIGNED)
+    dim, found = rows.shape[1], Spectrum.of(rows)
+    out = kept_dimensions(found.values, ENERGY, ALIGNED)
     if out > FULL_RANK * dim:
         out = dim - dim % 2
     spec = work.spec
     facts = Facts(
-        rows=work.total(),
-        dim=dim,
-        out=out,
-        recipe=spec.build.recipe,
-        rerank=spec.build.rerank,
-        device=spec.device,
-        memory_limit=spec.build.memory_limit_bytes,
-    )
-    decided = work.create_json("plan.json", [candidate.to_json() for candidate in propose(facts)])
-    for coded in decided:
-        if coded["recipe"] != "exact":
-            fit(rows, coded["parameters"]["out"], coded["parameters"]["out"] // 2).save(work)
-            break
+        rows=work.total(), dim=dim, out=out, recipe=spec.build.recipe, rerank=spec.build.rerank, device=spec.device,
+        memory_limit=spec.build.memory_limit_bytes, latency_ms=spec.quality.latency_ms, assignments=spec.build.assignments,
+    )  # fmt: skip
+    found.save(work)
+    work.create_json("plan.json", [candidate.to_json() for candidate in propose(facts)])
     return len(rows)
 
 

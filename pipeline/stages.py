@@ -5,12 +5,12 @@ from __future__ import annotations
 from pipeline import evaluate
 from pipeline.assemble import assemble, files
 from pipeline.census import census
-from pipeline.encode import coded_numbers, encode
+from pipeline.encode import encode, encoded
 from pipeline.extract import extract, numbers, partition, parts
 from pipeline.publishing import publish_index
 from pipeline.sample import plan, sample
 from pipeline.stage import Stage
-from pipeline.train import models, train
+from pipeline.train import train, trained
 
 BUILD = (
     Stage("partition", partition),  # pure ranges of the source
@@ -18,8 +18,8 @@ BUILD = (
     Stage("census", census),  # how many are left; ids that occur twice
     Stage("sample", sample, numbers),  # uniform, without replacement
     Stage("plan", plan),  # which recipes are worth a try
-    Stage("train", train, models),  # projection, cells, codebooks
-    Stage("encode", encode, coded_numbers),  # codes, cells, re-ranking rows
+    Stage("train", train, trained),  # projection, cells, codebooks
+    Stage("encode", encode, encoded),  # codes, cells, re-ranking rows
     Stage("assemble", assemble, files),  # the files of the shard
     Stage("probes", evaluate.probes),  # whom to look for
     Stage("truth", evaluate.truth, numbers),  # exact search, a partition at a time

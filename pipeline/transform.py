@@ -10,30 +10,58 @@ from numpy.typing import NDArray
 
 from pipeline.workspace import Work
 
-KEY = "models/transform.npz"
+KEY = "models/spectrum.npz"
 
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """`matrix` (out, d) float32 with orthonormal rows: inner products survive but for what is cut off."""
+    """A projection: inner products survive but for what is cut off."""
 
     matrix: NDArray[np.float32]
+    """(out, d), orthonormal rows."""
+    order: NDArray[np.int64]
+    """(out,) which leading direction each row is."""
 
     def apply(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, d) float32 to (n, out) float32, C-contiguous."""
         return rows @ self.matrix.T
 
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Directions of the list in order of energy, computed once per build: every worker projects by the same bytes."""
+
+    values: NDArray[np.float64]
+    """(d,) eigenvalues, descending."""
+    vectors: NDArray[np.float32]
+    """(d, d) directions in rows."""
+
+    @classmethod
+    def of(cls, sample: NDArray[np.float16]) -> Spectrum:
+        """Of (n, d) float16 rows."""
+        values, vectors = spectrum(sample)
+        return cls(values, vectors.astype(np.float32))
+
+    def leading(self, rows: NDArray[np.float32], out: int) -> NDArray[np.float32]:
+        """(n, d) float32 to their (n, out) leading components, in order of energy."""
+        return rows @ self.vectors[:out].T
+
+    def balanced(self, out: int, groups: int) -> Transform:
+        """The projection onto the `out` leading directions, in balanced groups."""
+        order = balanced(self.values[:out], groups)
+        return Transform(np.ascontiguousarray(self.vectors[:out][order]), order)
+
     def save(self, work: Work) -> None:
         """Write to the work folder."""
         buffer = io.BytesIO()
-        np.savez(buffer, matrix=self.matrix)
+        np.savez(buffer, values=self.values, vectors=self.vectors)
         work.write(KEY, buffer.getbuffer())
 
     @classmethod
-    def load(cls, work: Work) -> Transform:
+    def load(cls, work: Work) -> Spectrum:
         """Read what `save` wrote; raises ArtifactMissing."""
         with np.load(io.BytesIO(work.read(KEY))) as arrays:
-            return cls(arrays["matrix"])
+            return cls(arrays["values"], arrays["vectors"])
 
 
 def spectrum(sample: NDArray[np.float16]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -81,6 +109,4 @@ def balanced(values: NDArray[np.float64], groups: int) -> NDArray[np.int64]:
 
 def fit(sample: NDArray[np.float16], out: int, groups: int) -> Transform:
     """The balanced projection of (n, d) float16 rows onto their `out` leading directions."""
-    values, vectors = spectrum(sample)
-    order = balanced(values[:out], groups)
-    return Transform(np.ascontiguousarray(vectors[:out][order], np.float32))
+    return Spectrum.of(sample).balanced(out, groups)

@@ -17,12 +17,13 @@ from waiting import wait_until
 
 from configs.settings import Build, Dask, Quality, Settings, Source, Storage
 from manager.embedded.seaweed import S3
-from pipeline.artifact import Ids, open_store, read_head, read_manifest
+from pipeline.artifact import Ids, Point, open_store, read_head, read_manifest
 from pipeline.build import Built, Order, build
 from pipeline.errors import BuildError, IndexRefused, PlanImpossible
 from pipeline.generate.faces import Generator
 from pipeline.graph import cluster, on_dask
 from pipeline.progress import Lines
+from pipeline.recipes.cells import Cells
 from pipeline.search.opening import open_index
 from pipeline.sources.errors import SourceError
 from pipeline.stage import Done, Item, Runner, Stage, serial
@@ -197,12 +198,11 @@ def test_a_hopeless_index_is_refused_with_figures_and_force_publishes_it(gallery
     """One probed cell of many, too few to re-rank: the gate says by how much it fails."""
     settings = settings_for(str(tmp_path / "b"), recipe="cells")
     settings = replace(settings, quality=replace(SMALL, added_fnir=0.002))
-    from pipeline import plan
-
-    points = (plan.Point(1, 10),)
-    original = plan._cells
+    original = Cells.candidates
     patched = pytest.MonkeyPatch()
-    patched.setattr(plan, "_cells", lambda facts: replace(original(facts), points=points))
+    patched.setattr(
+        Cells, "candidates", lambda self, facts: [replace(one, points=(Point(1, 10),)) for one in original(self, facts)]
+    )
     try:
         with pytest.raises(IndexRefused, match=r"added FNIR 0\.\d+ .*mates lost.*allowed 0\.002.*--force"):
             run(gallery, settings)

@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pipeline.plan
 from configs.settings import Build, Quality, Settings, Storage
 from pipeline.artifact import Ids, index_prefix
-from pipeline.assemble import SHARD, candidate_key
+from pipeline.assemble import SHARD, candidate_key, stored
 from pipeline.build import Built, Order, build
 from pipeline.errors import BuildError, IndexRefused
 from pipeline.evaluate import decision, evaluate
 from pipeline.generate.faces import Generator
 from pipeline.progress import Lines
 from pipeline.quality.probes import GATING, ProbeSet
+from pipeline.recipes.models import Codes, key
 from pipeline.search.assembly import RowCoder
 from pipeline.stage import Done, Item, Stage, serial
-from pipeline.train import codebook_key, row_coder
+from pipeline.train import models
 from pipeline.workspace import Work
 
 ROWS = 6_000
@@ -89,8 +91,10 @@ def permute_rows(work: Work, key: str, what: str, coder: RowCoder) -> None:
 
 
 def permute_vectors(work: Work) -> None:
-    key = index_prefix(work.spec.label, work.spec.index_id) + SHARD + "vectors.dat"
-    permute_rows(work, key, "vectors", row_coder(work))
+    name = index_prefix(work.spec.label, work.spec.index_id) + SHARD + "vectors.dat"
+    form = stored(work)
+    assert form is not None
+    permute_rows(work, name, "vectors", form.coder(work))
 
 
 def permute_exact(work: Work) -> None:
@@ -99,8 +103,9 @@ def permute_exact(work: Work) -> None:
 
 
 def another_codebook(work: Work) -> None:
-    book = work.load(codebook_key(4))
-    work.save(codebook_key(4), np.random.default_rng(5).standard_normal(book.shape).astype(np.float32))
+    name = key(next(model for model in models(work) if isinstance(model, Codes)))
+    book = work.load(name)
+    work.save(name, np.random.default_rng(5).standard_normal(book.shape).astype(np.float32))
 
 
 def one_probed_cell(work: Work) -> None:
@@ -221,7 +226,8 @@ def test_few_labelled_mates_are_published_with_that_stated(shared_data: Path, tm
 
 
 @pytest.mark.parametrize("dim", [128, 50])
-def test_other_dimensions_get_made_mates_and_pass(tmp_path: Path, dim: int) -> None:
+def test_other_dimensions_get_made_mates_and_pass(tmp_path: Path, dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.plan, "EXACT_ONLY_BELOW", 1_000)
     rows = Generator("wide", 4, dim).chunk(0, 5_000)[0]
     np.save(tmp_path / "rows.npy", rows)
     bench = Bench()

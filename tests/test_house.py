@@ -189,7 +189,7 @@ def test_no_test_sleeps_for_luck(path: Path) -> None:
 BROUGHT_ALONG = {"botocore": "s3fs", "markupsafe": "jinja2"}
 """Libraries that another one is made of."""
 
-OF_TESTS = {"hypothesis", "minio", "moto", "pytest"}
+OF_TESTS = {"hypothesis", "minio", "moto", "nbclient", "nbformat", "pytest"}
 
 
 def imported(paths: list[Path]) -> set[str]:

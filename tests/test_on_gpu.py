@@ -47,7 +47,7 @@ def write(folder: Path, recipe: str) -> Manifest:
             projected = transform.apply(wide)
             codebook = Cpu().train_codes(projected, OUT // 2, bits, seed=1)
             centroids = spherical(projected, CELLS, Cpu(), seed=1) if bits == 8 else np.zeros((1, OUT), np.float32)
-            cells = Cpu().nearest(projected, centroids)[0] if bits == 8 else None
+            cells = Cpu().nearest(projected, centroids)[0].astype(np.int32)[:, None] if bits == 8 else None
             codes = Cpu().encode(projected, codebook)
             coder = RowCoder.train("int8", wide)
         (folder / "index.dat").write_bytes(

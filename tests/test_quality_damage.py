@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import pipeline.assemble
+import pipeline.plan
 import pipeline.quality.late
 from configs.settings import Build, Quality, Settings, Storage
 from pipeline.artifact import Ids, index_prefix, open_store
@@ -22,8 +23,9 @@ from pipeline.generate.faces import Generator
 from pipeline.progress import Lines
 from pipeline.quality.decision import Decision
 from pipeline.quality.reading import read_report
+from pipeline.recipes.models import Codes, key
 from pipeline.stage import Done, Item, Stage, serial
-from pipeline.train import codebook_key
+from pipeline.train import models
 from pipeline.workspace import Work
 
 ROWS = 5_200
@@ -92,8 +94,9 @@ def permute_names(what: str) -> Damage:
 
 
 def another_codebook(work: Work) -> None:
-    book = work.load(codebook_key(4))
-    work.save(codebook_key(4), np.random.default_rng(5).standard_normal(book.shape).astype(np.float32))
+    name = key(next(model for model in models(work) if isinstance(model, Codes)))
+    book = work.load(name)
+    work.save(name, np.random.default_rng(5).standard_normal(book.shape).astype(np.float32))
 
 
 def codes_of_another_codebook(work: Work) -> None:
@@ -130,6 +133,7 @@ def test_exchanged_people_are_refused_by_person(gallery: Path, tmp_path: Path) -
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The exact index of every list waits until it is chosen, as that of a long one does."""
     monkeypatch.setattr(pipeline.assemble, "EXACT_BUILT_UP_TO", 0)
+    monkeypatch.setattr(pipeline.plan, "EXACT_ONLY_BELOW", 1_000)  # so that there is something to choose from
 
 
 @pytest.mark.usefixtures("late")

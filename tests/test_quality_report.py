@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pipeline.plan
 from configs.settings import Build, Quality, Settings, Storage
 from pipeline.artifact import open_store, read_manifest
 from pipeline.build import Order, build
@@ -71,7 +72,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any
         build=Build(partition_rows=1_500, sample_rows=4_000),
         quality=Quality(mated_probes=1_500, non_mates=500, added_fnir=0.003),
     )
-    manifest = build(Order(str(folder / "rows.npz"), LABEL), settings, lambda: serial, Lines()).manifest
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pipeline.plan, "EXACT_ONLY_BELOW", 1_000)  # so that there is something to choose from
+        manifest = build(Order(str(folder / "rows.npz"), LABEL), settings, lambda: serial, Lines()).manifest
     store = open_store(str(folder / "bucket"))
     home = next(key for key in store.keys("indexes/") if key.endswith("report.html")).removesuffix("report.html")
     page, data = store.read(home + "report.html").decode(), json.loads(store.read(home + "report.json"))

@@ -22,14 +22,16 @@ from pipeline.artifact import (
 from pipeline.device.cpu import Cpu
 from pipeline.device.threads import pinned
 from pipeline.kmeans import spherical
+from pipeline.recipes.spill import second
 from pipeline.search.assembly import Model, RowCoder, coded_index
 from pipeline.search.opening import open_index
 from pipeline.search.removed import Removed
 from pipeline.transform import fit
 
 ROWS, DIM, OUT, CELLS = 3000, 64, 32, 16
-RECIPES = ("exact", "scan", "cells")
-POINTS = {"exact": Point(0, 0), "scan": Point(1, 200), "cells": Point(CELLS, 200)}
+RECIPES = ("exact", "scan", "cells", "double")
+"""The last: cells of which each row is in two, re-ranked from float32."""
+POINTS = {"exact": Point(0, 0), "scan": Point(1, 200), "cells": Point(CELLS, 200), "double": Point(CELLS, 200)}
 
 
 def gallery() -> np.ndarray:
@@ -51,22 +53,25 @@ def write(folder: Path, recipe: str, rows: np.ndarray) -> Manifest:
             transform = fit(rows, OUT, OUT // 2)
             projected = transform.apply(wide)
             codebook = Cpu().train_codes(projected, OUT // 2, 4, seed=1)
-            count = CELLS if recipe == "cells" else 1
+            count = 1 if recipe == "scan" else CELLS
             centroids = spherical(projected, count, Cpu(), seed=1) if count > 1 else np.zeros((1, OUT), np.float32)
-            cells = Cpu().nearest(projected, centroids)[0] if count > 1 else None
+            cells = second(projected, centroids, Cpu()) if count > 1 else None
+            if cells is not None and recipe == "cells":
+                cells = cells[:, :1]
             codes = Cpu().encode(projected, codebook)
-            coder = RowCoder.train("int8", wide)
+            coder = RowCoder.train("float32" if recipe == "double" else "int8", wide)
         (folder / "index.dat").write_bytes(
             coded_index(Model(transform.matrix, codebook, centroids), cells, codes).tobytes()
         )
         (folder / "vectors.dat").write_bytes(coder.header(len(rows)) + coder.encode(wide).tobytes())
     files = tuple(File.of(f"shards/0000/{path.name}", path.read_bytes()) for path in sorted(folder.iterdir()))
     shards = (Shard(rows=len(rows), files=files, memory=Memory(anonymous=0, mapped=0)),)
+    kind, parameters = ("cells", {"assignments": 2}) if recipe == "double" else (recipe, {})
     return Manifest(
-        format=FORMAT, label="l", index_id="i", created="2026-01-01T00:00:00+00:00", recipe=recipe, parameters={},
+        format=FORMAT, label="l", index_id="i", created="2026-01-01T00:00:00+00:00", recipe=kind, parameters=parameters,
         descriptor=Descriptor(version="test", dim=DIM), count=len(rows), point=POINTS[recipe], points=(), quality={},
         delta_seq=0, watermark=None, shards=shards, seed=1, versions={}, forced=False, rejects={},
-        content_digest=content_digest(recipe, {}, POINTS[recipe], shards),
+        content_digest=content_digest(kind, parameters, POINTS[recipe], shards),
     )  # fmt: skip
 
 
@@ -148,3 +153,38 @@ def test_rows_in_float16_are_the_rows_themselves() -> None:
     rows = gallery()
     coder = RowCoder("float16", DIM, np.empty(0, np.float32))
     assert coder.encode(rows.astype(np.float32)).tobytes() == rows.tobytes()
+
+
+@pytest.mark.parametrize("nprobe", [2, 5, CELLS])
+def test_a_row_in_two_cells_is_answered_once(tmp_path: Path, nprobe: int) -> None:
+    """The same rows, in the same order, as a search that asks for more and drops what comes twice."""
+    opened = open_index(tmp_path / "shard", write(tmp_path / "shard", "double", gallery()))
+    queries = gallery()[:50].astype(np.float32)
+    similarities, numbers = opened.search(queries, 20, point=Point(nprobe, 400))
+    rows = gallery().astype(np.float32)
+    for query, found, values in zip(queries, numbers, similarities, strict=True):
+        assert len(set(found)) == 20
+        assert np.abs(rows[found] @ query - values).max() < 1e-5
+        assert (np.diff(values) <= 0).all()
+    if nprobe == CELLS:
+        truth = np.sort(queries @ rows.T, axis=1)[:, ::-1][:, :20]
+        assert np.abs(similarities - truth).max() < 1e-5
+    opened.close()
+
+
+def test_the_second_cell_is_not_the_first_and_spreads(tmp_path: Path) -> None:
+    """Among the nearest cells, and on average at a wider angle to the first residual than the second nearest."""
+    rows = gallery().astype(np.float32)
+    centroids = spherical(rows, 64, Cpu(), seed=1)
+    both = second(rows, centroids, Cpu())
+    assert (both[:, 0] != both[:, 1]).all()
+    near = np.argsort(-rows @ centroids.T, axis=1)
+    assert (both[:, 0] == near[:, 0]).mean() > 0.999
+    assert (both[:, 1:] == near[:, 1:8]).any(axis=1).all()
+
+    def cosines(other: np.ndarray) -> float:
+        first, later = rows - centroids[both[:, 0]], rows - centroids[other]
+        norms = np.linalg.norm(first, axis=1) * np.linalg.norm(later, axis=1)
+        return float(np.abs((first * later).sum(axis=1) / norms).mean())
+
+    assert cosines(both[:, 1]) < cosines(near[:, 1])

@@ -18,6 +18,12 @@ class Target:
 
     added_fnir: float
     confidence: float
+    recall: float = 0.0
+    """Least recall@10."""
+
+    def met(self, figures: Figures) -> bool:
+        """Whether figures with a bound prove the added FNIR and have the recall."""
+        return figures.added_fnir_bound <= self.added_fnir and figures.recall_at_10 >= self.recall
 
     @property
     def needed(self) -> int:
@@ -77,21 +83,22 @@ def choose(points: list[Measured], target: Target, gate: Callable[[Measured], Fi
             continue
         confidence = 1 - (1 - target.confidence) / 2 ** len(tried)
         figures = _at(gate(point), confidence)
-        if figures.added_fnir <= target.added_fnir if point.exact else figures.added_fnir_bound <= target.added_fnir:
+        if figures.added_fnir <= target.added_fnir if point.exact else target.met(figures):
             return Gated(point, figures, True, True, rejected | _dearer(points, point, rejected))
         rejected[point.where] = f"gating half: {_missed(figures, target)}"
         tried[point.where] = figures
-    best = min(points, key=lambda one: (one.figures.added_fnir_bound, one.cost, one.where))
+    best = min(points, key=lambda one: (one.figures.added_fnir_bound, -one.figures.recall_at_10, one.cost, one.where))
     figures = _at(tried[best.where] if best.where in tried else gate(best), target.confidence)
     proven = lower_bound(figures.lost, figures.probes, target.confidence) > target.added_fnir
+    proven |= figures.recall_at_10 < target.recall
     return Gated(best, figures, False, proven or figures.probes >= target.needed, rejected)
 
 
 def _not_worth_a_try(point: Measured, target: Target, attempts: int) -> str:
     if point.exact:
         return ""
-    if point.figures.added_fnir_bound > target.added_fnir:
-        few = point.figures.probes < target.needed
+    if not target.met(point.figures):
+        few = point.figures.probes < target.needed and point.figures.recall_at_10 >= target.recall
         why = (
             f"; {point.figures.probes} probes of the choosing half cannot prove it, {target.needed} can" if few else ""
         )
@@ -106,6 +113,8 @@ def _at(figures: Figures, confidence: float) -> Figures:
 
 
 def _missed(figures: Figures, target: Target) -> str:
+    if figures.recall_at_10 < target.recall:
+        return f"recall@10 {figures.recall_at_10:.4g} < {target.recall:g}"
     return f"added FNIR {figures.added_fnir:.4g}, bound {figures.added_fnir_bound:.4g} > {target.added_fnir:g}"
 
 

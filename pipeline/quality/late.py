@@ -44,6 +44,6 @@ def misplaced(work: Work, name: str) -> Numbers:
     for part, count in enumerate(work.census()["kept"]):
         start = work.first(part)
         stored = np.frombuffer(work.bucket.read_range(key, first + start * width, count * width), np.uint8)
-        source = np.ascontiguousarray(work.rows(part)).view(np.uint8)
+        source = np.ascontiguousarray(work.rows(part), np.float16).view(np.uint8)
         wrong.append(start + np.flatnonzero((stored.reshape(count, width) != source).any(axis=1)))
     return np.concatenate(wrong)

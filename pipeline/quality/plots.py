@@ -14,6 +14,8 @@ from pipeline.quality.canvas import IMPOSTOR, INK, MATE, empty, tidied
 from pipeline.quality.ticks import plain_ticks
 
 COLOURS = {"exact": "#8b93a1", "scan": "#3b82f6", "cells": "#d97706", "ivfpq": "#059669"}
+MARKERS = {"": "circle", "lean": "triangle", "coarse": "square"}
+"""By what follows the recipe in a candidate's name: the size of its codes."""
 LEAST_SHARE = 1e-5
 """Where a share of zero is drawn on a logarithmic axis."""
 
@@ -74,7 +76,7 @@ class Plots:
         """Through the points that no other of the candidate beats: a line in batches of 256, a dashed one one by one."""
         plot = empty("requests a second", "recall@10", x_axis_type="log")
         rates = [1e6 / cost(one) for one in self.curve]
-        for name, colour in COLOURS.items():
+        for name, colour in self._named():
             mine = [one for one in self.curve if one["name"] == name and "speeds" in one]
             for batch, dash in ((256, "solid"), (1, "dashed")) if mine else ():
                 pairs = unbeaten([(qps(one, batch), one["recall_at_10"]) for one in mine])
@@ -84,20 +86,24 @@ class Plots:
         plain_ticks(plot.xaxis, rates)
         return tidied(plot)
 
+    def _named(self) -> list[tuple[str, str]]:
+        """The candidates, each in the colour of its recipe."""
+        return [(name, COLOURS[name.partition("-")[0]]) for name in dict.fromkeys(one["name"] for one in self.curve)]
+
     def _points(self, plot: Any, across: Any, up: str) -> None:
         """The operating points; the chosen one has a ring, one that was only predicted is hollow."""
         keys = ("name", "nprobe", "rerank", "recall_at_10", "added_fnir", "added_fnir_bound")
-        for name, colour in COLOURS.items():
+        for name, colour in self._named():
             mine = [one for one in self.curve if one["name"] == name]
-            if not mine:
-                continue
             data = {key: [one[key] for one in mine] for key in keys}
             data |= {"x": [across(one) for one in mine], "y": [max(one[up], LEAST_SHARE) for one in mine]}
             data["fill"] = [0.9 if "batch_us" in one else 0.0 for one in mine]
             data["size"] = [18 if all(one[key] == self.chosen[key] for key in self.chosen) else 0 for one in mine]
             source = ColumnDataSource(data)
             plot.scatter("x", "y", source=source, size="size", fill_alpha=0, line_color=INK, line_width=2)
-            plot.scatter("x", "y", source=source, color=colour, size=10, fill_alpha="fill", legend_label=name)
+            marker = MARKERS[name.partition("-")[2]]
+            shape = {"marker": marker, "color": colour, "size": 10, "fill_alpha": "fill", "legend_label": name}
+            plot.scatter("x", "y", source=source, **shape)
         plot.add_tools(HoverTool(tooltips=[(key.replace("_", " "), f"@{key}") for key in keys]))
 
     def _histogram(self) -> Any:

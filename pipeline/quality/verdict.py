@@ -60,11 +60,14 @@ def refusal(gated: Gated, target: Target, exact_cost: float) -> str:
             f"the index of exact search lost {figures.lost} of {figures.probes} mates (added FNIR {figures.added_fnir:.4g}): it "
             "does not hold the rows that it was built from: not published. Remove the work folder and build again"
         )
+    missed = figures.recall_at_10 < target.recall
+    recall = f"recall@10 {figures.recall_at_10:.4g}, wanted {target.recall:g}; " * missed
+    lower = f", quality.recall of {floor(figures.recall_at_10 * 100) / 100:g} and less" * missed
     return (
-        f"added FNIR {figures.added_fnir:.4g} ({figures.lost} of {figures.probes} mates lost), bound "
+        f"{recall}added FNIR {figures.added_fnir:.4g} ({figures.lost} of {figures.probes} mates lost), bound "
         f"{figures.added_fnir_bound:.4g}, allowed {target.added_fnir:g}: not published. This is the best measured point, "
         f"{gated.point.where}. What would meet the target: recipe 'exact' (predicted {exact_cost:.0f} µs a request on one core, "
-        f"this one {gated.point.cost:.0f}), or quality.added_fnir of {_above(figures.added_fnir_bound)} and more. "
+        f"this one {gated.point.cost:.0f}), or quality.added_fnir of {_above(figures.added_fnir_bound)} and more{lower}. "
         "--force publishes it all the same"
     )
 

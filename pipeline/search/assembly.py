@@ -19,7 +19,7 @@ TYPES = {
     "int8": faiss.ScalarQuantizer.QT_8bit,
     "float16": faiss.ScalarQuantizer.QT_fp16,
 }
-"""Stored forms of a row: 8 bits with a range per dimension, or half floats."""
+"""Stored forms of a row that faiss quantises: 8 bits with a range per dimension, or half floats; float32 is as it is."""
 
 RANGE_MARGIN = 0.05
 """Share by which the 8-bit range of a dimension is widened beyond the sample's, for rows outside the sample."""
@@ -39,6 +39,8 @@ class RowCoder:
     @classmethod
     def train(cls, kind: str, sample: Floats) -> RowCoder:
         """Learn from a (n, d) float32 sample."""
+        if kind == "float32":
+            return cls(kind, sample.shape[1], np.empty(0, np.float32))
         index = _scalar(kind, sample.shape[1])
         index.sq.rangestat, index.sq.rangestat_arg = faiss.ScalarQuantizer.RS_minmax, RANGE_MARGIN
         index.train(sample)
@@ -53,10 +55,13 @@ class RowCoder:
         index = self._index()
         empty = bytes(faiss.serialize_index(index))
         size = struct.pack("<q", rows)
-        stored = struct.pack("<Q", rows * index.code_size)
+        # faiss counts bytes of quantised rows, and components of rows as they are
+        stored = struct.pack("<Q", rows * (self.dim if self.kind == "float32" else index.code_size))
         return empty[:_ROWS_OFFSET] + size + empty[_ROWS_OFFSET + 8 : -8] + stored
 
-    def _index(self) -> faiss.IndexScalarQuantizer:
+    def _index(self) -> faiss.IndexFlatCodes:
+        if self.kind == "float32":
+            return faiss.IndexFlatIP(self.dim)
         index = _scalar(self.kind, self.dim)
         if len(self.trained):
             faiss.copy_array_to_vector(self.trained, index.sq.trained)
@@ -77,8 +82,8 @@ class Model:
     centroids: Floats
 
 
-def coded_index(model: Model, cells: Numbers | None, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bytes of a coded index over all rows: codes (n, bytes), the cell of each row (n,) or None for one cell.
+def coded_index(model: Model, cells: NDArray[np.int32] | None, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bytes of a coded index over all rows: codes (n, bytes), the cells of each row (n, assignments) or None for one.
 
     4-bit codes are packed for fast-scan; 8-bit codes stay as a GPU wants them.  Codes are of the
     projected rows themselves, not of residuals, so that scan and cells share them.
@@ -100,15 +105,16 @@ def coded_index(model: Model, cells: Numbers | None, codes: NDArray[np.uint8]) -
     return faiss.serialize_index(whole)  # type: ignore[no-any-return]
 
 
-def _fill(index: faiss.IndexIVFPQ, cells: Numbers | None, codes: NDArray[np.uint8]) -> None:
-    numbers = np.arange(len(codes), dtype=np.int64)
+def _fill(index: faiss.IndexIVFPQ, cells: NDArray[np.int32] | None, codes: NDArray[np.uint8]) -> None:
+    """A row that is in two cells is entered twice, under the same number."""
     if cells is None:
-        _add(index, 0, numbers, codes)
+        _add(index, 0, np.arange(len(codes), dtype=np.int64), codes)
     else:
-        order = np.argsort(cells, kind="stable")
-        present, firsts = np.unique(cells[order], return_index=True)
-        for cell, part in zip(present.tolist(), np.split(order, firsts[1:]), strict=True):
-            _add(index, cell, numbers[part], np.ascontiguousarray(codes[part]))
+        each = cells.shape[1]
+        order = np.argsort(cells.ravel(), kind="stable")
+        present, firsts = np.unique(cells.ravel()[order], return_index=True)
+        for cell, part in zip(present.tolist(), np.split(order // each, firsts[1:]), strict=True):
+            _add(index, cell, part, np.ascontiguousarray(codes[part]))
     index.ntotal = len(codes)
 
 

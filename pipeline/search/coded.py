@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import faiss
+import numpy as np
 
 from pipeline.artifact import ArtifactCorrupt, Point
-from pipeline.search.codes import expect, read_index
+from pipeline.search.codes import STORED_FORMS, expect, read_index
 from pipeline.search.index import Floats, Index, Numbers, Opened
 from pipeline.search.removed import Removed
 
@@ -26,16 +27,33 @@ class Coded(Index):
         if not isinstance(inner, faiss.IndexIVFPQFastScan | faiss.IndexIVFPQ):
             raise ArtifactCorrupt(f"{index_file.name}: expected product codes in cells, got {type(inner).__name__}")
         self._vectors = read_index(vectors_file, mapped=True)
-        expect(self._vectors, faiss.IndexScalarQuantizer, path=vectors_file, rows=opened.rows, dim=opened.dim)
+        expect(self._vectors, STORED_FORMS, path=vectors_file, rows=opened.rows, dim=opened.dim)
         self._refined = faiss.IndexRefine(self._base, self._vectors)
+        self._each = int(opened.manifest.parameters.get("assignments", 1))
+        """Cells that a row is in, and so how often it may be found."""
 
     def _search(self, queries: Floats, k: int, point: Point, removed: Removed | None) -> tuple[Floats, Numbers]:
         cells = faiss.SearchParametersIVF(nprobe=point.nprobe)
         if removed is not None and removed.count:
             cells.sel = removed.selector
+        wanted, depth = k * self._each, max(point.rerank, k) * self._each
         parameters = faiss.IndexRefineSearchParameters(
             # faiss takes the depth as a factor of k and truncates the product; the half keeps it whole.
-            k_factor=(max(point.rerank, k) + 0.5) / k,
+            k_factor=(depth + 0.5) / wanted,
             base_index_params=faiss.SearchParametersPreTransform(index_params=cells),
         )
-        return self._refined.search(queries, k, params=parameters)  # type: ignore[no-any-return]
+        found = self._refined.search(queries, wanted, params=parameters)
+        return found if self._each == 1 else _once(found, k)
+
+
+def _once(found: tuple[Floats, Numbers], k: int) -> tuple[Floats, Numbers]:
+    """The first k of each list (n, any) in which no row comes twice."""
+    similarities, numbers = found
+    order = np.argsort(numbers, axis=1, kind="stable")
+    ascending = np.take_along_axis(numbers, order, axis=1)
+    again = np.zeros(numbers.shape, bool)
+    np.put_along_axis(again, order[:, 1:], (ascending[:, 1:] == ascending[:, :-1]) & (ascending[:, 1:] >= 0), axis=1)
+    first = np.argsort(again | (numbers < 0), axis=1, kind="stable")[:, :k]
+    gone = np.take_along_axis(again, first, axis=1)
+    kept = np.where(gone, -1, np.take_along_axis(numbers, first, axis=1))
+    return np.take_along_axis(similarities, first, axis=1), kept

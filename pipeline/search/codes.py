@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import ArtifactCorrupt
+
+STORED_FORMS = faiss.IndexScalarQuantizer | faiss.IndexFlat
+"""Files of rows: quantised, or float32 as they are."""
 
 
 def read_index(path: Path, *, mapped: bool = False) -> faiss.Index:
@@ -26,10 +30,11 @@ def read_index(path: Path, *, mapped: bool = False) -> faiss.Index:
         ) from None
 
 
-def expect(index: faiss.Index, kind: type[faiss.Index], *, path: Path, rows: int, dim: int) -> None:
-    """Raise ArtifactCorrupt unless the index read from `path` is of this kind, size and dimension."""
+def expect(index: faiss.Index, kind: Any, *, path: Path, rows: int, dim: int) -> None:
+    """Raise ArtifactCorrupt unless the index read from `path` is of this class, or one of a union, size and dimension."""
     if not isinstance(index, kind):
-        raise ArtifactCorrupt(f"{path.name}: expected {kind.__name__}, got {type(index).__name__}")
+        name = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise ArtifactCorrupt(f"{path.name}: expected {name}, got {type(index).__name__}")
     if (index.ntotal, index.d) != (rows, dim):
         raise ArtifactCorrupt(f"{path.name}: expected {rows} rows of {dim}, got {index.ntotal} rows of {index.d}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from pipeline.search.codes import expect, read_index
+from pipeline.search.codes import STORED_FORMS, expect, read_index
 from pipeline.search.index import Floats, Numbers
 from pipeline.search.removed import Removed
 
@@ -21,7 +21,7 @@ class Stored:
     def __init__(self, path: Path, *, rows: int, dim: int) -> None:
         """Map the file; raises ArtifactCorrupt when it is not one of `rows` rows of `dim`."""
         self._index = read_index(path, mapped=True)
-        expect(self._index, faiss.IndexScalarQuantizer, path=path, rows=rows, dim=dim)
+        expect(self._index, STORED_FORMS, path=path, rows=rows, dim=dim)
         size = self._index.code_size  # such a file ends in its codes, row after row
         self._codes = np.memmap(path, np.uint8, "r", offset=path.stat().st_size - rows * size, shape=(rows, size))
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.settings import Source as Columns
 from pipeline.sources.endings import ending, refuse_mixture
@@ -89,7 +90,7 @@ class FileSource:
         scale = Scale(self.columns.scale, self.columns.zero)
         done = []
         for raw in FORMATS[ending(piece.url)].read(place, self.columns, range(piece.start, piece.stop), dim):
-            done.append(clean(raw, row, dim, scale))
+            done.append(clean(raw, row, scale, np.empty((len(raw.vectors), dim), self.columns.precision)))
             row += len(raw.vectors)
         return done
 
@@ -133,10 +134,9 @@ def alike(files: list[Found], heads: list[Head]) -> None:
                 raise SourceMismatch(f"{file.url}: expected {name} {first!r} as in {pairs[0][0].url}, got {got!r}")
 
 
-def clean(raw: Raw, first_row: int, dim: int, scale: Scale) -> Rows:
-    """Raw rows normalised, without those that cannot go into an index; `first_row` is the number of the first."""
+def clean(raw: Raw, first_row: int, scale: Scale, descriptors: NDArray[Any]) -> Rows:
+    """Raw rows normalised into `descriptors`, without those that cannot go into an index; `first_row` numbers the first."""
     count = len(raw.vectors)
-    descriptors = np.empty((count, dim), np.float16)
     ids: list[Any] = raw.ids if raw.ids is not None else list(range(first_row, first_row + count))
     reasons = normalise(raw.vectors, scale, descriptors) | raw.bad
     if raw.ids is not None:

@@ -40,6 +40,8 @@ class ImageSource:
     detect: Path
     embed: Path
     threads: int = 1
+    precision: str = "float16"
+    """Type of the components of a descriptor."""
 
     @classmethod
     def of(cls, place: Place, images: Images, threads: int = 1) -> ImageSource:
@@ -85,7 +87,7 @@ class ImageSource:
             else:
                 crops.append(crop)
                 names.append((row, photo))
-        descriptors = np.empty((len(crops), models.dim), np.float16)
+        descriptors = np.empty((len(crops), models.dim), self.precision)
         bad = normalise(models.embed(crops), Scale(0.0, 0.0), descriptors)
         rejects += [Reject(names[number][0], names[number][1].name, reason) for number, reason in bad.items()]
         keep = [number for number in range(len(crops)) if number not in bad]

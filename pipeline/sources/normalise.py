@@ -23,8 +23,8 @@ class Scale:
     zero: float
 
 
-def normalise(raw: NDArray[Any], scale: Scale, out: NDArray[np.float16]) -> dict[int, str]:
-    """Write the rows of `raw` (n, dim) with unit norm into `out` (n, dim) float16.
+def normalise(raw: NDArray[Any], scale: Scale, out: NDArray[Any]) -> dict[int, str]:
+    """Write the rows of `raw` (n, dim) with unit norm into `out` (n, dim) of any float type.
 
     Norms are taken in float32, and in float64 where float32 would lose them.  Returns the
     reasons of the rows that have no direction, by position; their rows in `out` mean nothing.

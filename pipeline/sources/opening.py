@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from configs.settings import Images, Source, Storage
 from pipeline.sources import rows
 from pipeline.sources.endings import SUPPORTED, kind_of, refuse_mixture
@@ -19,7 +21,7 @@ def open_source(url: str, source: Source, images: Images, storage: Storage, *, t
     """
     place = Place.of(url, storage)
     if what_is_at(place) == "photos":
-        return ImageSource.of(place, images, threads)
+        return replace(ImageSource.of(place, images, threads), precision=source.precision)
     return FileSource.of(place, source)
 
 

@@ -58,8 +58,8 @@ class Reject:
 class Rows:
     """What reading a range gives: the rows kept, in order, with the rejected ones beside them."""
 
-    descriptors: NDArray[np.float16]
-    """(n, dim) float16 of unit norm, normalised in float32 before rounding."""
+    descriptors: NDArray[Any]
+    """(n, dim) float16, or float32 by setting, of unit norm; normalised in float32 before rounding."""
     ids: list[str | int | UUID]
     people: list[str] | None
     """Person of each row, "" where unknown; None when the source names no people."""

@@ -1,0 +1,53 @@
+"""A recipe with its parameters, for one list: what is trained, assembled, measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.artifact import Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a plan is made from."""
+
+    rows: int
+    dim: int
+    out: int
+    """Dimensions kept after the projection."""
+    recipe: str
+    """`auto` or the one that is wanted."""
+    rerank: str
+    device: str
+    memory_limit: int
+    """Bytes a loaded index may take; 0 = no limit."""
+    latency_ms: float = 0.0
+    """Milliseconds that the search of one request alone may take; 0 = no limit."""
+    assignments: int = 1
+    """Cells that a row is put into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A recipe with its parameters and the operating points at which it is measured."""
+
+    name: str
+    recipe: str
+    rows: int
+    dim: int
+    parameters: dict[str, Any]
+    points: tuple[Point, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON fields."""
+        points = [[point.nprobe, point.rerank] for point in self.points]
+        return {
+            "name": self.name, "recipe": self.recipe, "rows": self.rows, "dim": self.dim,
+            "parameters": self.parameters, "points": points,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Candidate:
+        """The candidate that `to_json` wrote."""
+        return cls(**{**data, "points": tuple(Point(*point) for point in data["points"])})

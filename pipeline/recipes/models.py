@@ -1,0 +1,142 @@
+"""What is trained on the sample, and what each partition is turned into by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.device.choose import device
+from pipeline.kmeans import spherical
+from pipeline.recipes.spill import second
+from pipeline.search.assembly import RowCoder
+from pipeline.transform import Spectrum, Transform
+from pipeline.workspace import Work
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A partition's rows as they are, (n, d) float32, with their leading components, (n, out) in order of energy."""
+
+    plain: Floats
+    leading: Floats
+
+
+class Model(Protocol):
+    """Something trained once per build; models that are equal are shared by the candidates that need them."""
+
+    @property
+    def name(self) -> str:
+        """For task keys and for the work folder."""
+        ...
+
+    def train(self, work: Work, sample: Rows) -> None:
+        """Learn from the sample and save."""
+        ...
+
+    def encode(self, work: Work, rows: Rows) -> NDArray[Any]:
+        """What a partition becomes, (n, …) in order of its rows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A product quantiser over `out` leading components, in balanced groups."""
+
+    out: int
+    groups: int
+    bits: int
+
+    @property
+    def name(self) -> str:
+        """Bits, components, groups."""
+        return f"codes-{self.bits}bit-{self.out}x{self.groups}"
+
+    def transform(self, work: Work) -> Transform:
+        """The projection that puts components of equal busyness into each group."""
+        return Spectrum.load(work).balanced(self.out, self.groups)
+
+    def train(self, work: Work, sample: Rows) -> None:
+        """faiss' own training, seeded; the codebook is (groups, 2**bits, out / groups) float32."""
+        worker, ordered = device(work.spec.device), self._ordered(work, sample)
+        work.save(key(self), worker.train_codes(ordered, self.groups, self.bits, seed=work.spec.build.seed))
+
+    def encode(self, work: Work, rows: Rows) -> NDArray[np.uint8]:
+        """(n, groups * bits / 8) bytes."""
+        return device(work.spec.device).encode(self._ordered(work, rows), self.codebook(work))
+
+    def codebook(self, work: Work) -> Floats:
+        """What was trained."""
+        return np.ascontiguousarray(work.load(key(self)))
+
+    def _ordered(self, work: Work, rows: Rows) -> Floats:
+        return np.ascontiguousarray(rows.leading[:, self.transform(work).order])
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Coarse centroids over `out` leading components, in order of energy."""
+
+    out: int
+    count: int
+    assignments: int = 1
+
+    @property
+    def name(self) -> str:
+        """Their number; with two assignments that as well."""
+        return f"cells-{self.count}" + (f"x{self.assignments}" if self.assignments > 1 else "")
+
+    def train(self, work: Work, sample: Rows) -> None:
+        """Spherical k-means with exact sums; (count, out) float32."""
+        rows = np.ascontiguousarray(sample.leading[:, : self.out])
+        work.save(key(self), spherical(rows, self.count, device(work.spec.device), seed=work.spec.build.seed))
+
+    def encode(self, work: Work, rows: Rows) -> NDArray[np.int32]:
+        """The cells of each row, (n, assignments)."""
+        leading = np.ascontiguousarray(rows.leading[:, : self.out])
+        centroids, worker = self.centroids(work), device(work.spec.device)
+        if self.assignments == 2:
+            return second(leading, centroids, worker)
+        return worker.nearest(leading, centroids)[0].astype(np.int32)[:, None]
+
+    def centroids(self, work: Work) -> Floats:
+        """What was trained."""
+        return np.ascontiguousarray(work.load(key(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The rows that re-rank candidates, in their stored form."""
+
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """The same for every kind: a build has one."""
+        return "vectors"
+
+    def train(self, work: Work, sample: Rows) -> None:
+        """The range of each dimension, for 8 bits; nothing for floats."""
+        work.save(key(self), RowCoder.train(self.kind, sample.plain).trained)
+
+    def encode(self, work: Work, rows: Rows) -> NDArray[np.uint8]:
+        """(n, bytes of a row)."""
+        return self.coder(work).encode(rows.plain)
+
+    def coder(self, work: Work) -> RowCoder:
+        """What was trained."""
+        return RowCoder(self.kind, work.spec.dim, work.load(key(self)))
+
+
+def key(model: Model) -> str:
+    """Where a trained model lies."""
+    return f"models/{model.name}.npy"
+
+
+def encoded_key(model: Model, number: int) -> str:
+    """Where lies what partition `number` became."""
+    return f"{model.name}/{number:05d}.npy"
