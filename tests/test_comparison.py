@@ -49,7 +49,7 @@ def cached_pages(path: Path) -> int:
     return sum(one & 1 for one in held)
 
 
-@pytest.mark.parametrize("kind", ["float16", "int8"])
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
 def test_finds_what_numpy_finds_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(comparison, "BLOCK_BYTES", 5_000)
     rows, asked = stored(tmp_path / "rows", kind, unit_rows(1, 997)), queries(7)

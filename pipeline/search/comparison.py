@@ -32,7 +32,7 @@ class Comparison:
         Raises ArtifactCorrupt when the file is not one of `rows` rows of `dim`.
         """
         self._decoder = read_index(path, mapped=True)  # only its header is ever touched
-        expect(self._decoder, faiss.IndexScalarQuantizer, path=path, rows=rows, dim=dim)
+        expect(self._decoder, faiss.IndexFlatCodes, path=path, rows=rows, dim=dim)
         self._path, self._rows, self._size = path, rows, int(self._decoder.code_size)
         self._first = path.stat().st_size - rows * self._size  # such a file ends in its codes, row after row
         self._queries, self._done = queries, 0
