@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from configs.errors import LimError
 from manager.bench.peers.engine import Site, Unavailable
 from manager.embedded.processes import dying_with_us
@@ -85,9 +87,17 @@ class Host:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the whole group."""
+        """SIGKILL to the whole group, then to descendants that have left it, as those of Postgres do."""
+        try:
+            family = psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            family = []
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for one in family:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(family, timeout=CLOSE_S)
         self._process.wait()
         self._line.close()
 

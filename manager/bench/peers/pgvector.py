@@ -32,7 +32,8 @@ class Pgvector(Engine):
         self._server = Postgres(
             site.home, shared_buffers=self._room, maintenance_work_mem=self._room,
             # the default, shared memory of the system, is small in containers
-            dynamic_shared_memory_type="mmap", fsync="off", max_wal_size="8GB",
+            # a server process that builds an index looks neither at its parent nor at its client unless told to
+            dynamic_shared_memory_type="mmap", client_connection_check_interval="500ms", fsync="off", max_wal_size="8GB",
             max_parallel_maintenance_workers=str(max(site.threads - 1, 0)),
         )  # fmt: skip
         self._lines: list[Any] = []
