@@ -13,7 +13,7 @@ from pipeline.plan import EXACT_BUILT_UP_TO
 from pipeline.published import provisional_manifest
 from pipeline.recipes.candidate import Candidate
 from pipeline.recipes.known import recipe_of
-from pipeline.recipes.models import Stored, encoded_key
+from pipeline.recipes.models import Stored
 from pipeline.sample import candidates
 from pipeline.search.index import Index
 from pipeline.search.opening import open_index
@@ -78,7 +78,7 @@ def stored(work: Work) -> Stored | None:
 def _stored(work: Work, form: Stored) -> Iterator[memoryview]:
     yield memoryview(form.coder(work).header(work.total()))
     for number in range(work.partitions()):
-        yield work.load(encoded_key(form, number)).data.cast("B")
+        yield form.partition(work, number)
 
 
 def shard_files(work: Work, name: str) -> tuple[File, ...]:

@@ -22,5 +22,7 @@ def encode(work: Work, number: int) -> int:
     """Write what every model makes of a partition, each an (n, …) array in the order of its rows."""
     rows = projected(work, work.rows(number).astype(np.float32))
     for model in models(work):
-        work.save(encoded_key(model, number), model.encode(work, rows))
+        made = model.encode(work, rows)
+        if made is not None:
+            work.save(encoded_key(model, number), made)
     return len(rows.plain)

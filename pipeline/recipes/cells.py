@@ -26,7 +26,9 @@ class Cells(Coded):
     def candidates(self, facts: Facts) -> Sequence[Candidate]:
         """One for each size of codes over all kept dimensions, which is what cells are made of."""
         cells = cell_count(facts.rows)
-        probes = [max(cells // share, 1) for share in SHARES] + [cells]
+        probes = [max(cells // share, 1) for share in SHARES]
+        if facts.recipe == self.name:
+            probes.append(cells)  # where the scan is proposed as well, it does the same for less
         points = tuple(Point(probe, depth) for probe in probes for depth in DEPTHS)
         return [self._of(facts, suffix, codes, points) for suffix, codes in ladder(facts) if codes.out == facts.out]
 

@@ -1,4 +1,4 @@
-"""What is trained on the sample, and what each partition is turned into by it."""
+"""What is trained on the sample: each model also says what a partition is turned into by it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Model(Protocol):
         """Learn from the sample and save."""
         ...
 
-    def encode(self, work: Work, rows: Rows) -> NDArray[Any]:
-        """What a partition becomes, (n, …) in order of its rows."""
+    def encode(self, work: Work, rows: Rows) -> NDArray[Any] | None:
+        """What a partition becomes, (n, …) in order of its rows; None when that is its rows as they are."""
         ...
 
 
@@ -123,9 +123,15 @@ class Stored:
         """The range of each dimension, for 8 bits; nothing for floats."""
         work.save(key(self), RowCoder.train(self.kind, sample.plain).trained)
 
-    def encode(self, work: Work, rows: Rows) -> NDArray[np.uint8]:
-        """(n, bytes of a row)."""
-        return self.coder(work).encode(rows.plain)
+    def encode(self, work: Work, rows: Rows) -> NDArray[np.uint8] | None:
+        """(n, bytes of a row), if they are quantised."""
+        return self.coder(work).encode(rows.plain) if self.kind == "int8" else None
+
+    def partition(self, work: Work, number: int) -> memoryview:
+        """The stored bytes of a partition's rows: floats lie there already."""
+        if self.kind == "int8":
+            return work.load(encoded_key(self, number)).data.cast("B")
+        return np.ascontiguousarray(work.rows(number), self.kind).data.cast("B")
 
     def coder(self, work: Work) -> RowCoder:
         """What was trained."""

@@ -1,4 +1,4 @@
-"""What a recipe must be able to tell and do."""
+"""What a recipe must be able to tell, to a plan or a build."""
 
 from __future__ import annotations
 
