@@ -11,7 +11,7 @@ TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench drills test-gpu-contract clean
+.PHONY: help demo test lint bench bench-peers drills notebooks test-gpu-contract clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-20s %s\n", $$1, $$2}'
@@ -47,6 +47,13 @@ lint: $(VENV)/.made  ## ruff, mypy --strict, import contracts, sizes and names
 
 bench: $(VENV)/.made  ## the wire beside calling the index directly (BENCH_ARGS="--rows 100000")
 	@$(BIN)/lim bench stream $(BENCH_ARGS)
+
+bench-peers: $(VENV)/.made  ## ours beside other engines (BENCH_ARGS="--rows 100000 --regimes tree"); hnswlib wants a C++ compiler
+	@$(BIN)/python $(PIP) -e '.[$(EXTRAS),peers]'
+	@$(BIN)/lim bench peers $(BENCH_ARGS)
+
+notebooks: $(VENV)/.made  ## run the notebooks on a small made list, and keep their outputs
+	@$(BIN)/python tests/notebook_runs.py
 
 drills: $(VENV)/.made  ## the long reliability tests
 	@$(BIN)/python -m pytest -m drill --timeout 900 $(TEST_ARGS)

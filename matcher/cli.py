@@ -11,6 +11,8 @@ from dataclasses import replace
 
 # Before faiss is imported: its idle OpenMP threads would spin on the cores that Redis and the event loop need.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# And before NumPy: search threads share the cores already, so a matrix product keeps to the one that asks for it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import click
 import uvicorn

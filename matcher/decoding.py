@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from matcher.errors import BadDescriptor, BadRequest, MatchError, Stale, TooOld, VersionDiffers
 from matcher.messages import Floats, Request, vector
 from matcher.residency import Held
-
-GROUPED = 4
-"""Candidates fetched per wanted person when the best per person is asked for."""
 
 Refusal = tuple[Request, MatchError]
 
@@ -26,37 +23,40 @@ class Job:
     queries: Floats
     """(requests, dim) float32, unit-norm, C-contiguous."""
     size: int
-    """Candidates to fetch for each."""
+    """Candidates to find for each."""
+    grouped: bool = False
+    """Whether candidates are people."""
 
     def tiles(self, most: int) -> list[Job]:
         """The same in parts of at most `most` requests."""
         if len(self.requests) <= most:
             return [self]
         cuts = range(0, len(self.requests), most)
-        return [Job(self.held, self.requests[at : at + most], self.queries[at : at + most], self.size) for at in cuts]
+        parts = [slice(at, at + most) for at in cuts]
+        return [replace(self, requests=self.requests[part], queries=self.queries[part]) for part in parts]
 
 
 def decoded(held: Held, requests: Sequence[Request], max_limit: int) -> tuple[list[Job], list[Refusal]]:
-    """Jobs by how many candidates to fetch, so that one that wants 1,000 does not cost all others as many."""
+    """Jobs by how many candidates to find, rows or people, so that one that wants 1,000 does not cost all others as many."""
     refused: list[Refusal] = []
-    groups: dict[int, list[Request]] = {}
+    groups: dict[tuple[int, bool], list[Request]] = {}
     for request in requests:
         try:
             size = _checked(held, request, max_limit)
         except MatchError as error:
             refused.append((request, error))
         else:
-            groups.setdefault(1 << (size - 1).bit_length(), []).append(request)
+            groups.setdefault((1 << (size - 1).bit_length(), b"group_by" in request.fields), []).append(request)
     jobs = []
-    for size, group in groups.items():
+    for (size, grouped), group in groups.items():
         queries, good = _queries(held, group, refused)
         if good:
-            jobs.append(Job(held, good, queries, size))
+            jobs.append(Job(held, good, queries, size, grouped))
     return jobs, refused
 
 
 def _checked(held: Held, request: Request, max_limit: int) -> int:
-    """How many candidates to fetch; raises the MatchError that the request gets instead."""
+    """How many candidates to find; raises the MatchError that the request gets instead."""
     fields = request.fields
     size = request.limit(max_limit)
     request.threshold()
@@ -78,7 +78,7 @@ def _checked(held: Held, request: Request, max_limit: int) -> int:
         raise BadRequest(f"group_by: expected person, got {fields[b'group_by'][:40]!r}")
     if held.index.people is None:
         raise BadRequest("group_by: the index does not know people; build it from a source with a person column")
-    return size * GROUPED
+    return size
 
 
 def _queries(held: Held, requests: list[Request], refused: list[Refusal]) -> tuple[Floats, list[Request]]:

@@ -32,7 +32,9 @@ class Drawer:
         """Indexes with requests that wait, by index id, the longest waiting first."""
 
     def saw(self, job: Job, numbers: Numbers) -> None:
-        """A job was searched: `numbers` (requests, k) were found."""
+        """A job was searched: `numbers` (requests, k) were found.  Lists of people are not compared with lists of rows."""
+        if job.grouped:
+            return
         self._next -= len(job.requests)
         while self._next < 0:
             self._take(job, numbers, len(job.requests) + self._next)

@@ -17,34 +17,16 @@ Candidates = list[tuple[str | int, float]]
 def results(job: Job, similarities: Floats, numbers: Numbers) -> Iterator[Candidates]:
     """The candidates of each request of a job, from what was found: (requests, k) each."""
     index = job.held.index
-    grouping = [b"group_by" in request.fields for request in job.requests]
-    counts = [
-        numbers.shape[1] if grouped else request.limit(numbers.shape[1])
-        for request, grouped in zip(job.requests, grouping, strict=True)
-    ]
+    counts = [request.limit(numbers.shape[1]) for request in job.requests]
     widest = max(counts)
     clipped = np.clip(similarities[:, :widest], 0.0, 1.0).tolist()
     wanted = np.maximum(numbers[:, :widest], 0).ravel()
     found = (numbers[:, :widest] >= 0).sum(axis=1).tolist()
     names = index.ids.take(wanted)
-    people = index.people.take(wanted) if index.people is not None and any(grouping) else None
     for row, request in enumerate(job.requests):
         start, count = row * widest, min(counts[row], found[row])
         pairs = list(zip(names[start : start + count], clipped[row], strict=False))
-        if people is not None and grouping[row]:
-            pairs = _best_per_person(pairs, people[start : start + count])[: request.number(b"limit", 10)]
         if b"threshold" in request.fields:
             least = request.threshold()
             pairs = [pair for pair in pairs if pair[1] >= least]
         yield pairs
-
-
-def _best_per_person(pairs: Candidates, people: list[str | int]) -> Candidates:
-    """The first of each person; rows of unknown person stand for themselves."""
-    seen: set[str | int] = set()
-    kept = []
-    for pair, person in zip(pairs, people, strict=True):
-        if person == "" or person not in seen:
-            seen.add(person)
-            kept.append(pair)
-    return kept

@@ -12,6 +12,7 @@ from matcher.dealing import Hand, dealt
 from matcher.decoding import Job
 from matcher.errors import MatchError, SearchFailed
 from matcher.messages import Floats, Request
+from matcher.people import best_people
 from matcher.residency import Held
 from matcher.results import Candidates, results
 from pipeline.device.threads import set_threads
@@ -26,13 +27,11 @@ Found = tuple[Floats, Numbers] | SearchFailed
 
 
 class Searcher:
-    """Threads that search, one native thread each; one more, whose searches take the threads that are idle."""
+    """Threads that search, one native thread each."""
 
     def __init__(self, threads: int, saw: Callable[[Job, Numbers], None] = lambda job, numbers: None) -> None:
         """`saw` is told, on the event loop, of each search with the row numbers found."""
         self._pool = ThreadPoolExecutor(threads, "search", initializer=set_threads, initargs=(1,))
-        # a team of native threads belongs to the thread that first called for it, so one thread does all such calls
-        self._wide = ThreadPoolExecutor(1, "search wide")
         self._saw = saw
         self._busy = 0
         """Threads at work or promised."""
@@ -45,7 +44,7 @@ class Searcher:
         hands = dealt(list(jobs), max(1, self.threads - self._busy))
         done: list[Outcome] = []
         for hand, answers in zip(hands, await asyncio.gather(*map(self._begin, hands)), strict=True):
-            for job, answer in zip(hand.jobs, answers, strict=True):
+            for job, answer in zip(hand, answers, strict=True):
                 self.searched += len(job.requests)
                 if isinstance(answer, SearchFailed):
                     done.extend((job.held, request, answer) for request in job.requests)
@@ -56,29 +55,25 @@ class Searcher:
         return done
 
     def _begin(self, hand: Hand) -> asyncio.Future[list[Found]]:
-        pool = self._wide if hand.threads > 1 else self._pool
-        future = asyncio.get_running_loop().run_in_executor(pool, self._search, hand)
-        self._busy += hand.threads
-        future.add_done_callback(lambda _: self._over(hand))
+        future = asyncio.get_running_loop().run_in_executor(self._pool, self._search, hand)
+        self._busy += 1
+        future.add_done_callback(self._over)
         return future
 
-    def _over(self, hand: Hand) -> None:
-        self._busy -= hand.threads
+    def _over(self, _: asyncio.Future[list[Found]]) -> None:
+        self._busy -= 1
 
     def _search(self, hand: Hand) -> list[Found]:
         """What one thread does in one turn."""
-        if hand.threads > 1:
-            set_threads(hand.threads)
         found: list[Found] = []
-        for job in hand.jobs:
+        for job in hand:
             began = time.thread_time()
             try:
-                found.append(job.held.index.search(job.queries, job.size))
+                found.append(best_people(job) if job.grouped else job.held.index.search(job.queries, job.size))
             except Exception as error:
                 logger.exception("%s %s: a search failed.", job.held.label, job.held.index_id)
                 found.append(SearchFailed(f"{type(error).__name__}: {error}"))
-            # native threads that help are at work for as long as their caller is
-            spent = (time.thread_time() - began) * hand.threads
+            spent = time.thread_time() - began
             self.cpu_seconds += spent
             job.held.search_took(spent / len(job.requests))
         return found
@@ -86,4 +81,3 @@ class Searcher:
     def close(self) -> None:
         """Wait for running searches."""
         self._pool.shutdown()
-        self._wide.shutdown()

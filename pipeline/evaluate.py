@@ -68,7 +68,7 @@ def measure(work: Work, name: str) -> int:
     with open_candidate(work, name) as index:
         for point in sorted(candidate.points, key=lambda one: cost(candidate, one)):
             found, times = run(index, queries, trial.depth(part), point)
-            figures = trial.figures(part, trial.side(found, part))
+            figures = trial.figures(part, trial.answered(index, found, part, point))
             curve.append(_entry(candidate, point, figures) | asdict(times))
             good += target.met(figures)
             if good >= ENOUGH:

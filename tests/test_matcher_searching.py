@@ -29,7 +29,6 @@ from matcher.loader import Loader
 from matcher.messages import Request, parse, unpacked
 from matcher.residency import Held, Residency
 from matcher.searching import Searcher
-from pipeline.device import threads
 
 
 @dataclass
@@ -100,36 +99,38 @@ def test_a_descriptor_is_copied_once_between_socket_and_search(indexes: dict[str
     assert np.allclose(np.linalg.norm(job.queries, axis=1), 1, atol=1e-6)
 
 
-def shapes(hands: list[Hand]) -> list[tuple[list[int], int]]:
-    return [([len(job.requests) for job in hand.jobs], hand.threads) for hand in hands]
+def shapes(hands: list[Hand]) -> list[list[int]]:
+    return [[len(job.requests) for job in hand] for hand in hands]
 
 
 @pytest.mark.parametrize(
     ("label", "count", "cost_s", "idle", "expected"),
     [
-        ("scan", 1, 0.01, 4, [([1], 1)]),
-        ("scan", 8, 2 * WORTH_S, 4, [([2], 1)] * 4),
-        ("scan", 3, 2 * WORTH_S, 4, [([1], 1)] * 3),
-        ("scan", 8, WORTH_S / 4, 4, [([4], 1)] * 2),  # not worth more than two threads
-        ("scan", 8, WORTH_S / 100, 4, [([8], 1)]),
-        ("scan", 8, 0.0, 4, [([8], 1)]),  # not searched yet, so nobody knows what it costs
-        ("scan", 8, 0.01, 1, [([8], 1)]),  # the others are at work
-        ("scan", 100, 0.01, 2, [([50], 1)] * 2),
-        ("scan", 300, 0.01, 2, [([64], 1)] * 4 + [([44], 1)]),  # a large load keeps its tiles
-        ("exact", 30, 0.01, 4, [([30], 4)]),  # all rows are read once, by all threads
-        ("exact", 1, 0.01, 4, [([1], 1)]),
-        ("exact", 130, 0.01, 4, [([64], 1), ([64], 1), ([2], 1)]),
+        ("scan", 1, 0.01, 4, [[1]]),
+        ("scan", 8, 2 * WORTH_S, 4, [[2]] * 4),
+        ("scan", 3, 2 * WORTH_S, 4, [[1]] * 3),
+        ("scan", 8, WORTH_S / 4, 4, [[4]] * 2),  # not worth more than two threads
+        ("scan", 8, WORTH_S / 100, 4, [[8]]),
+        ("scan", 8, 0.0, 4, [[8]]),  # not searched yet, so nobody knows what it costs
+        ("scan", 8, 0.01, 1, [[8]]),  # the others are at work
+        ("scan", 100, 0.01, 2, [[50]] * 2),
+        ("scan", 300, 0.01, 2, [[64]] * 4 + [[44]]),  # a large load keeps its tiles
+        ("exact", 30, 0.01, 4, [[8], [8], [8], [6]]),
+        ("exact", 1, 0.01, 4, [[1]]),
+        ("exact", 130, 0.01, 1, [[130]]),  # all rows are read once
+        ("exact", 512, 0.01, 2, [[256]] * 2),
+        ("exact", 600, 0.01, 2, [[256], [256], [88]]),
     ],
 )
 def test_a_load_is_dealt_to_the_threads_that_are_idle(
-    indexes: dict[str, Loaded], label: str, count: int, cost_s: float, idle: int, expected: list[tuple[list[int], int]]
+    indexes: dict[str, Loaded], label: str, count: int, cost_s: float, idle: int, expected: list[list[int]]
 ) -> None:
     assert shapes(dealt(jobs_of(indexes[label], count, cost_s), idle)) == expected
 
 
 def test_small_labels_share_a_hand(indexes: dict[str, Loaded]) -> None:
     jobs = [job for label in ("scan", "small", "exact") for job in jobs_of(indexes[label], 5)]
-    assert shapes(dealt(jobs, 2)) == [([5, 5, 5], 1)]
+    assert shapes(dealt(jobs, 2)) == [[5, 5, 5]]
     assert dealt([], 2) == []
 
 
@@ -151,20 +152,28 @@ async def test_however_it_is_dealt_the_answers_are_the_same(indexes: dict[str, L
 
 
 async def test_what_is_busy_is_not_given_away(indexes: dict[str, Loaded], monkeypatch: pytest.MonkeyPatch) -> None:
-    searcher, given = Searcher(4), []
-    monkeypatch.setattr(
-        "matcher.searching.set_threads", lambda count: given.append(count) or threads.set_threads(count)
-    )
+    searcher, idle = Searcher(4), []
+    monkeypatch.setattr("matcher.searching.dealt", lambda jobs, free: idle.append(free) or dealt(jobs, free))
     large = asyncio.create_task(searcher.outcomes(jobs_of(indexes["scan"], 3 * TILE, cost_s=1.0)))
     await asyncio.sleep(0)
     assert searcher._busy == 4  # less than a tile for each of four threads: cut to 48
     small = await searcher.outcomes(jobs_of(indexes["exact"], 30, cost_s=1.0))
     await large
     assert len(small) == 30
-    assert 4 not in given
     await searcher.outcomes(jobs_of(indexes["exact"], 30, cost_s=1.0))
-    assert given[-1] == 4
+    assert idle == [4, 1, 4]
     searcher.close()
+
+
+def test_a_matcher_keeps_a_matrix_product_to_the_thread_that_asks_for_it() -> None:
+    """Its search threads share the cores already."""
+    program = (
+        "import matcher.cli, numpy, threadpoolctl;"
+        "print({one['num_threads'] for one in threadpoolctl.threadpool_info() if one['user_api'] == 'blas'"
+        " and 'numpy' in one['filepath']})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "{1}"
 
 
 async def test_single_requests_are_answered_before_the_large_group_beside_them(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.settings import Build, Quality, Settings, Storage
-from matcher import decoding, results
-from pipeline.artifact import Manifest, open_store
+from matcher.decoding import Job
+from matcher.people import best_people
+from matcher.people import codes as codes_of_names
+from pipeline.artifact import Ids, Manifest, open_store
 from pipeline.build import Order, build
 from pipeline.device.cpu import Cpu
 from pipeline.errors import BuildError
@@ -20,11 +24,12 @@ from pipeline.generate.faces import Generator
 from pipeline.progress import Lines
 from pipeline.quality import people_truth
 from pipeline.quality.figures import Rule, Side, compare
-from pipeline.quality.grouping import ROWS_PER_PERSON, Grouping, best_of_each
+from pipeline.quality.grouping import Grouping
 from pipeline.quality.people_truth import exact_people, reachable
 from pipeline.quality.persons import NOBODY, Persons
 from pipeline.quality.probes import Chosen, ProbeSet, joined
 from pipeline.quality.reading import read_report
+from pipeline.search.people import best_of_each
 from pipeline.stage import serial
 
 
@@ -35,20 +40,61 @@ def unit(generator: np.random.Generator, rows: int, dim: int = 8) -> np.ndarray:
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.integers(1, 6))
 def test_people_are_those_of_the_matcher(people: list[int], k: int) -> None:
-    """The same lists as an answer to `group_by=person`; person 0 is unknown, whose rows stand for themselves."""
+    """The first of each person, by the codes of evaluation and of an answer; person 0 is unknown: rows of their own."""
     names = ["" if one == 0 else f"p{one}" for one in people]
-    pairs = [(number, 1 - number / 20) for number in range(len(people))]
-    expected = results._best_per_person(list(pairs), list(names))[:k]
+    scores = [1 - number / 20 for number in range(len(people))]
+    firsts = [number for number, one in enumerate(people) if one == 0 or one not in people[:number]][:k]
     persons = Persons(np.array([one - 1 for one in people], np.int32), len(people))
-    similarities = np.array([[one[1] for one in pairs] + [-1]], np.float32)
-    numbers = np.array([[one[0] for one in pairs] + [-1]], np.int64)
-    found = best_of_each((similarities, numbers), persons.of(numbers), k)
-    assert [one for one in found[1][0].tolist() if one >= 0] == [one[0] for one in expected]
-    assert [one for one in found[0][0].tolist() if one > -1] == pytest.approx([one[1] for one in expected])
+    lists = np.array([[*scores, -1]], np.float32), np.array([[*range(len(people)), -1]], np.int64)
+    for codes in (persons.of(lists[1]), codes_of_names(Ids.open(Ids.encode(names)), lists[1])):
+        found = best_of_each(lists, codes, k)
+        assert [one for one in found[1][0].tolist() if one >= 0] == firsts
+        assert [one for one in found[0][0].tolist() if one > -1] == pytest.approx([scores[one] for one in firsts])
 
 
-def test_an_index_is_asked_for_as_many_rows_as_the_matcher_fetches() -> None:
-    assert decoding.GROUPED == ROWS_PER_PERSON
+@dataclass
+class Plain:
+    """An index by a matrix product, which notes how deep it was asked."""
+
+    vectors: np.ndarray
+    people: Ids
+    depths: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return len(self.vectors)
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        self.depths.append((len(queries), k))
+        scores = queries @ self.vectors.T
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, axis=1), order
+
+
+def test_a_matcher_digs_until_the_list_of_people_is_full() -> None:
+    """Half of the rows are of one person: who looks like that one is searched deeper, the others are not."""
+    rows, person = crowd(np.random.default_rng(2))
+    index = Plain(rows, Ids.open(Ids.encode(["" if one < 0 else f"p{one}" for one in person])))
+    queries = np.concatenate([rows[person == 0][:3], rows[person == 7][:3]])
+    held: Any = SimpleNamespace(index=index)
+    similarities, numbers = best_people(Job(held, [], queries, 8, grouped=True))
+    persons = Persons(person, len(rows))
+    nobody = np.full(len(queries), -1, np.int64)
+    probes = ProbeSet(queries, nobody < 0, nobody.astype(np.int8), nobody, nobody, nobody * 0, "", "")
+    assert persons.of(numbers).tolist() == plain(rows, persons, probes, 8)
+    assert similarities == pytest.approx(np.take_along_axis(queries @ rows.T, numbers, axis=1))
+    assert index.depths[0] == (6, 32)
+    assert index.depths[1][1] == 128
+    assert index.depths[1][0] >= 3
+
+
+def test_nothing_is_dug_for_where_everything_was_found() -> None:
+    rows, person = crowd(np.random.default_rng(2))
+    index = Plain(rows[:5], Ids.open(Ids.encode([f"p{one}" for one in person[:5]])))
+    held: Any = SimpleNamespace(index=index)
+    _, numbers = best_people(Job(held, [], rows[:2], 4, grouped=True))
+    assert len(index.depths) == 1
+    assert (numbers >= 0).sum(axis=1).tolist() == [min(4, len(set(person[:5].tolist())))] * 2
 
 
 def crowd(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
+from pipeline.device.products import largest, nearest
 from pipeline.device.verbs import FIXED_POINT, Codes, Floats, Ids, check_cells, check_matrix
 
 SUM_BLOCK = 16_384
@@ -18,8 +19,9 @@ class Cpu:
 
     def nearest(self, rows: Floats, centroids: Floats) -> tuple[Ids, Floats]:
         """See `Device.nearest`.  Ties go to the lower number."""
-        similarities, numbers = self.knn(rows, centroids, 1)
-        return numbers[:, 0], similarities[:, 0]
+        check_matrix("rows", rows, centroids.shape[1])
+        check_matrix("centroids", centroids)
+        return nearest(rows, centroids)
 
     def sums(self, rows: Floats, cells: Ids, count: int) -> tuple[Ids, Ids]:
         """See `Device.sums`.  Sorting by cell makes each cell's sum one `reduceat` segment."""
@@ -54,8 +56,7 @@ class Cpu:
         """See `Device.knn`."""
         check_matrix("queries", queries, rows.shape[1])
         check_matrix("rows", rows)
-        similarities, numbers = faiss.knn(queries, rows, min(k, len(rows)), faiss.METRIC_INNER_PRODUCT)
-        return similarities, numbers
+        return largest(queries, rows, min(k, len(rows)))
 
 
 def product_quantiser(codebook: Floats) -> faiss.ProductQuantizer:

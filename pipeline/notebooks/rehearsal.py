@@ -15,11 +15,12 @@ from pipeline.artifact import ArtifactError, Manifest, Store, index_prefix
 from pipeline.quality.arrays import Flags, Lists
 from pipeline.quality.bounds import interval
 from pipeline.quality.figures import Rule
-from pipeline.quality.grouping import PERSON, ROWS_PER_PERSON
+from pipeline.quality.grouping import PERSON
 from pipeline.quality.persons import Persons
 from pipeline.quality.reading import Report
 from pipeline.search.index import Floats, Index, Numbers
 from pipeline.search.opening import open_index
+from pipeline.search.people import ROWS_PER_PERSON
 from pipeline.search.rows import rows_of
 
 MOST_OF_A_PERSON = 30

@@ -73,8 +73,9 @@ class Gate:
             sides = []
             for part in self.parts:
                 queries = np.ascontiguousarray(self.trial.probes.queries[part])
-                found, _ = search(index, queries, self.trial.depth(part), Point(point.nprobe, point.rerank))
-                sides.append(self.trial.side(found, part))
+                where = Point(point.nprobe, point.rerank)
+                found, _ = search(index, queries, self.trial.depth(part), where)
+                sides.append(self.trial.answered(index, found, part, where))
             return self._checked(sides, index.ids, index.people, np.empty(0, np.int64))
 
     def _late(self, name: str) -> Answers:

@@ -9,9 +9,7 @@ from pipeline.quality.arrays import Floats, Lists, Numbers
 from pipeline.quality.grouping import Grouping
 from pipeline.quality.probes import ProbeSet
 from pipeline.quality.truth import exact_block
-
-DEEPER = 4
-"""How many times deeper is fetched for probes whose lists are not full."""
+from pipeline.search.people import DEEPER
 
 CANDIDATES = 1 << 23
 """Fetched rows of all probes of a step together: bounds its memory where a few people have most rows."""

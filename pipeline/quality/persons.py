@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.quality.arrays import Numbers, People
-
-NOBODY = -1
-"""Code of a probe of whom nothing is known, and of an empty place in a list of candidates."""
+from pipeline.search.people import NOBODY as NOBODY  # also the code of a probe of whom nothing is known
 
 
 @dataclass(frozen=True, slots=True)

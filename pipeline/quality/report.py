@@ -15,7 +15,6 @@ from pipeline.census import rejects
 from pipeline.quality.answers import Answers
 from pipeline.quality.cohorts import cohorts
 from pipeline.quality.decision import Decision
-from pipeline.quality.grouping import ROWS_PER_PERSON
 from pipeline.quality.making import NOISE
 from pipeline.quality.measure import SPEED_BATCHES
 from pipeline.quality.plots import Plots
@@ -24,6 +23,7 @@ from pipeline.quality.reading import REPORT
 from pipeline.quality.scores import Scores, best_mates
 from pipeline.quality.tables import det, histograms, thresholds
 from pipeline.quality.trial import Trial
+from pipeline.search.people import ROWS_PER_PERSON
 from pipeline.workspace import Work
 
 SHOWN_REJECTS = 20

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 
+from pipeline.artifact import Point
 from pipeline.device.choose import device
 from pipeline.errors import BuildError
 from pipeline.quality.arrays import Lists, Numbers
@@ -16,6 +17,8 @@ from pipeline.quality.people_truth import exact_people
 from pipeline.quality.persons import Persons
 from pipeline.quality.probes import CHOOSING, ProbeSet
 from pipeline.quality.truth import exact_block, mates_in, ordered
+from pipeline.search.index import Index
+from pipeline.search.people import deepened
 from pipeline.workspace import Work
 
 
@@ -69,6 +72,20 @@ class Trial:
         lists = self.grouping.candidates(found, self.probes, part)
         people = self.persons.of(lists[1]) if self.grouping.by_person else None
         return Side(lists, mates_in(lists[1], self.probes, part, self.persons), people)
+
+    def answered(self, index: Index, found: Lists, part: Numbers, point: Point) -> Side:
+        """The candidates of an index whose first search for these probes found `found`: as a matcher answers."""
+        if not self.grouping.by_person:
+            return self.side(found, part)
+        queries = self.probes.queries[part]
+
+        def search(todo: Numbers, depth: int) -> Lists:
+            return index.search(np.ascontiguousarray(queries[todo]), depth, point=point)
+
+        def judge(todo: Numbers, rows: Lists) -> Lists:
+            return self.grouping.candidates(rows, self.probes, part[todo])
+
+        return self.side(deepened(found, judge, search, self.grouping.k, index.rows), part)
 
     def figures(self, part: Numbers, index: Side) -> Figures:
         """Figures of an index's answers."""

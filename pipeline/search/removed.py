@@ -36,6 +36,11 @@ class Removed:
         left = int(np.unpackbits(live, bitorder="little")[: self.rows].sum())
         return Removed(live, self.rows, self.rows - left)
 
+    def hide(self, similarities: NDArray[np.float32], first: int) -> None:
+        """Overwrite with -inf the similarities (n, b) of removed rows among those numbered from `first`."""
+        if self.count:
+            similarities[:, ~self.alive(np.arange(first, first + similarities.shape[1]))] = -np.inf
+
     def alive(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these row numbers, an array of any shape, may be answered; -1 may not."""
         known = np.maximum(numbers, 0)
