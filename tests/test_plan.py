@@ -51,7 +51,7 @@ def test_cost_orders_what_was_measured() -> None:
     """The order, and the ratios within a third, of what 500,000 rows took on two cores."""
     by_name = {one.name: one for one in propose(replace(FACTS, rows=500_000, rerank="float16"))}
     measured = {
-        ("exact", 0, 0): 4_900, ("scan", 1, 80): 371, ("scan", 1, 640): 587, ("scan-lean", 1, 80): 319,
+        ("exact", 0, 0): 2_770, ("scan", 1, 80): 371, ("scan", 1, 640): 587, ("scan-lean", 1, 80): 319,
         ("scan-coarse", 1, 80): 242, ("cells", 32, 80): 71, ("cells", 128, 80): 126, ("cells", 256, 80): 189,
     }  # fmt: skip
     predicted = {where: cost(by_name[where[0]], Point(*where[1:])) for where in measured}
@@ -63,7 +63,7 @@ def test_cost_orders_what_was_measured() -> None:
 def test_one_request_alone_costs_what_memory_gives() -> None:
     by_name = {one.name: one for one in propose(replace(FACTS, rows=500_000, rerank="float16"))}
     assert 0.5 < alone_ms(by_name["scan"], Point(1, 160)) < 1.2
-    assert alone_ms(by_name["exact"], Point(0, 0)) > 50
+    assert 20 < alone_ms(by_name["exact"], Point(0, 0)) < 80
 
 
 def test_a_latency_leaves_the_points_that_keep_it() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 REQUEST = 4.0
 """What each request costs whatever is searched."""
 
-EXACT_PER_VALUE = 1.7e-5
+EXACT_PER_VALUE = 1.1e-5
 """A component of a row compared in batches: a matrix product."""
 
 PER_ROW = 1.0e-4
@@ -34,10 +34,7 @@ PER_PROJECTED_VALUE = 2.0e-5
 """A multiplication of the projection, or of the comparison with centroids."""
 
 ALONE_PER_BYTE = 4.0e-5
-"""A byte of codes, and of exact rows twice over, read for one query alone: memory, not arithmetic."""
-
-EXACT_ALONE_PER_BYTE = 1.0e-4
-"""A byte of exact rows read for one query alone, from memory far larger than the caches."""
+"""A byte of codes or rows that is read for one query alone: memory, not arithmetic."""
 
 
 def exact(rows: int, dim: int) -> float:
@@ -47,7 +44,7 @@ def exact(rows: int, dim: int) -> float:
 
 def exact_alone(rows: int, dim: int) -> float:
     """The same for one query alone."""
-    return REQUEST + rows * dim * 4 * EXACT_ALONE_PER_BYTE
+    return REQUEST + rows * dim * 4 * ALONE_PER_BYTE
 
 
 def projection(dim: int, out: int) -> float:
