@@ -12,7 +12,9 @@ from pipeline.errors import PlanImpossible
 
 logger = logging.getLogger(__name__)
 
-ITERATIONS = 12
+ITERATIONS = 10
+"""As many as faiss makes for cells."""
+
 LEAST_PER_CELL = 8
 """Training rows a cell needs at least; faiss warns below 39."""
 

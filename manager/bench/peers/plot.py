@@ -16,6 +16,7 @@ from bokeh.plotting import figure
 from bokeh.resources import INLINE
 
 from configs.errors import LimError
+from pipeline.quality.ticks import plain_ticks
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LEAST = 1e-5
@@ -68,6 +69,7 @@ def _drawn(
         x_axis_label="queries a second", y_axis_label=f"{label} (lower is better; {LEAST:g} = none)", tools="",
         y_range=Range1d(LEAST / 2, 1),
     )  # fmt: skip
+    across: list[float] = []
     for engine in dict.fromkeys(one["engine"] for one in entries):
         mine = [one for one in entries if one["engine"] == engine]
         data: dict[str, list[Any]] = {
@@ -77,6 +79,7 @@ def _drawn(
         data |= {"x": [one["qps"] for one in mine], "y": [max(value, LEAST) for value in values]}
         data["size"] = [16 if one["chosen"] else 7 for one in mine]
         source, colour = ColumnDataSource(data), colours[engine]
+        across += data["x"]
         plot.line(*_front(data["x"], data["y"]), color=colour, alpha=0.6, width=2, legend_label=engine)
         plot.scatter("x", "y", source=source, color=colour, size="size", fill_alpha=0.6, legend_label=engine)
     if target is not None:
@@ -86,6 +89,7 @@ def _drawn(
     )
     plot.axis.axis_label_text_font_style = "normal"
     plot.axis.axis_label_text_color = plot.axis.major_label_text_color = plot.title.text_color = INK
+    plain_ticks(plot.xaxis, across)
     if plot.legend:
         plot.add_layout(plot.legend[0], "right")
     return plot
