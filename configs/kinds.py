@@ -51,6 +51,7 @@ Share = Annotated[float, Range(0, 1)]
 """0 and 1 are possible."""
 Rate = Annotated[float, Range(0, 0.5, above=True)]
 """A share of errors: 0 cannot be reached, and more than half is no target."""
+OneOrTwo = Annotated[int, Range(1, 2)]
 Limit = Annotated[float, Range(0)]
 """0 = no limit."""
 Confidence = Annotated[float, Range(0.5, 0.999999)]

@@ -16,6 +16,7 @@ from configs.kinds import (
     HttpUrl,
     Limit,
     Number,
+    OneOrTwo,
     Port,
     Rate,
     RedisUrl,
@@ -103,7 +104,7 @@ class Build(Section):
     """Where training, encoding and exact search run."""
     recipe: Literal["auto", "exact", "scan", "cells", "ivfpq"] = "auto"
     """The recipe, or `auto` for the cheapest that meets the target by measurement."""
-    assignments: Literal[1, 2] = 1
+    assignments: OneOrTwo = 1
     """Cells that each row is put into, where there are cells.  Two find more mates in as many probed cells, but read
     twice the codes: on face-like lists the single one, with more cells probed, was as good and faster."""
     rerank: Literal["int8", "float16", "float32"] = "float16"
