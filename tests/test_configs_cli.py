@@ -251,6 +251,7 @@ IMPORT_NAMES = {
     "faiss-cpu": ["faiss"],
     "faiss-gpu": ["faiss"],
     "opencv-python-headless": ["cv2"],
+    "pillow": ["PIL"],
 }
 """Distributions whose modules have another name."""
 
