@@ -78,8 +78,11 @@ def test_what_make_is_asked_for_exists(command: str) -> None:
 
 
 def assert_options(name: str, text: str) -> None:
-    """The command has every option that the text names."""
-    command = lim.get_command(click.Context(lim), name)
+    """The command, a target's name with a dash for a space, has every option that the text names."""
+    command: click.Command | None = lim
+    for word in name.split("-"):
+        assert isinstance(command, click.Group), f"lim {name} is no command"
+        command = command.get_command(click.Context(command), word)
     assert command is not None, f"lim {name} is no command"
     known = {option for parameter in command.params for option in parameter.opts}
     named = {word.partition("=")[0] for word in shlex.split(text) if word.startswith("--")}

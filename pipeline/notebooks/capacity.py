@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
 from pipeline.artifact import Memory, Point
 from pipeline.plan import propose
 from pipeline.quality.plots import qps
 from pipeline.quality.reading import Report
 from pipeline.recipes.candidate import Candidate, Facts
+from pipeline.recipes.cells import cell_count
 from pipeline.recipes.known import alone_ms, cost, memory
 
 HEADROOM = 0.8
@@ -134,18 +133,15 @@ def operating_point(need: Need, report: Report, candidate: Candidate) -> tuple[P
         said = "not proven" if any(one["name"] == candidate.name for one in report.curve) else "not measured"
         return most, f"target {said} at {report.manifest.count:,} rows: the point that searches most"
     best = min(met, key=lambda one: float(one["cost_us"]))
-    share = _share_of_cells(best, [one for one in report.curve if one["name"] == candidate.name])
+    probes = best["nprobe"]
+    if "nlist" in candidate.parameters:  # as large a share of the cells that a list of its size has
+        probes *= candidate.parameters["nlist"] / cell_count(report.manifest.count)
     enough = [
         point for point in candidate.points
-        if point.rerank >= best["rerank"] and point.nprobe >= share * max(one.nprobe for one in candidate.points)
+        if point.rerank >= best["rerank"] and point.nprobe >= probes
     ]  # fmt: skip
     chosen = min(enough, key=lambda point: cost(candidate, point), default=most)
     return chosen, f"bound {best['added_fnir_bound']:.2g} measured at {report.manifest.count:,} rows"
-
-
-def _share_of_cells(one: dict[str, Any], curve: Sequence[dict[str, Any]]) -> float:
-    """Of the cells that the widest measured point probes, which are all there are."""
-    return float(one["nprobe"] / max(each["nprobe"] for each in curve))
 
 
 def pace_of(report: Report, name: str) -> tuple[float, str]:
