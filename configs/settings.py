@@ -113,6 +113,11 @@ class Build(Section):
     implies source.precision float32."""
     memory_limit_bytes: CountOrAuto = 0
     """Bytes that the loaded index may take; 0 = no limit."""
+    shard_bytes: Count = 8 << 30
+    """Bytes of memory that one loaded shard may take; an index that needs more gets several, which several matchers
+    can hold."""
+    shards: CountOrAuto = 0
+    """Shards of the index; 0 = as few as shard_bytes allows."""
     calibration: str = ""
     """Labelled descriptors of the same model, in any form a source may have, that the model of made mates is fitted
     to; empty = the shipped one, fitted to Labeled Faces in the Wild."""
@@ -213,6 +218,9 @@ class Matcher(Section):
     """Where loaded indexes are searched; `auto` takes a GPU where one answers and the index fits."""
     labels: str = ""
     """Labels to serve, with commas between; empty = all."""
+    shards: str = ""
+    """Shards to hold of an index that has several, numbers with commas between; empty = first those that nobody holds,
+    while memory lasts."""
     live_share: Share = 0.001
     """Share of live requests that are compared with exact search while the matcher is idle; 0 = none."""
     live_per_minute: Count = 60

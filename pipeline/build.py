@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Protocol
 
 from configs.settings import Settings
@@ -123,8 +124,12 @@ def run_stage(stage: Stage, work: Work, runner: Runner, progress: Progress) -> d
         rows += done.rows
         progress.item(stage.name, done)
 
-    if todo:
-        runner(stage, work, todo, report)
+    for _, wave in groupby(sorted(todo, key=_wave), key=_wave):
+        runner(stage, work, list(wave), report)
     seconds = time.monotonic() - began
     progress.ended(stage.name, seconds)
     return {"seconds": seconds, "items": len(todo), "rows": rows, "rows_per_s": rows / seconds if rows else 0.0}
+
+
+def _wave(item: Item) -> int:
+    return item.wave

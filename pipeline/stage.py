@@ -18,6 +18,8 @@ class Item:
 
     key: str
     value: Any = None
+    wave: int = 0
+    """Items of one wave run in any order; the next wave begins when all of them are done, as rounds of k-means need."""
 
 
 @dataclass(frozen=True, slots=True)
