@@ -28,6 +28,8 @@ class Wishes:
     out: Path = Path("lim-demo")
     """Folder that stays: report, logs."""
     recipe: str = "auto"
+    regime: str = "mixture"
+    """How generated people resemble each other."""
     settings: Settings = field(default_factory=Settings)
     """Those in force: how a source is read."""
 

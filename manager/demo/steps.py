@@ -47,7 +47,7 @@ def faces(stack: Stack, wishes: Wishes) -> Faces:
     source, probes = stack.folder / "gallery.parquet", stack.folder / "probes.parquet"
     count = min(2 * wishes.probes, wishes.rows)
     command(
-        stack, "generate", "--rows", str(wishes.rows), "--regime", "mixture", "--seed", "1", "--out", str(source),
+        stack, "generate", "--rows", str(wishes.rows), "--regime", wishes.regime, "--seed", "1", "--out", str(source),
         "--probes", str(count), "--probes-out", str(probes),
     )  # fmt: skip
     return Faces(str(source), *_halves(probes, stack.folder), own=False)
