@@ -6,7 +6,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_type_hints
@@ -85,6 +85,19 @@ def load(
     loaded = Loaded(settings, sources, found)
     _check_order(loaded)
     return loaded
+
+
+def changed(settings: Settings, texts: Mapping[str, str], source: str) -> Settings:
+    """The settings with some others, by `section.field`, as text; `source` says who gave them.
+
+    Raises ConfigError as `load` does.
+    """
+    for key, text in texts.items():
+        _check_known(key, source)
+        section, _, name = key.partition(".")
+        value = _value(key, known()[key], Given(text, source, is_text=True))
+        settings = replace(settings, **{section: replace(getattr(settings, section), **{name: value})})
+    return settings
 
 
 def export_credentials(storage: Storage, environ: dict[str, str] | None = None) -> None:

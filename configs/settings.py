@@ -24,6 +24,7 @@ from configs.kinds import (
     Seconds,
     Seed,
     Share,
+    Token,
     Word,
 )  # fmt: skip
 
@@ -62,6 +63,9 @@ class Storage(Section):
     """S3 secret; empty = AWS_SECRET_ACCESS_KEY or whatever the cloud's own chain finds."""
     conditional_writes: Literal["probe", "trust"] = "probe"
     """`probe`: try at start whether the store honours conditional writes, and refuse one that does not."""
+    patience_s: Limit = 120.0
+    """Seconds that each step of a build is tried again while the bucket says that it is busy or does not answer; 0 = the
+    first such answer ends the build, which the same command continues."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -82,10 +86,15 @@ class Dask(Section):
     """tcp://… of a scheduler; empty = workers of the command's own; `serial` = in the command's process."""
     workers: CountOrAuto = 0
     """Workers to start when there is no scheduler; 0 = one per core."""
+    threads_per_worker: Count = 1
+    """Tasks that each such worker does at a time; build.threads_per_task is the native threads of one of them."""
     memory_limit: str = "auto"
     """Memory of each such worker, as Dask writes it: auto, 4GiB, 0.5."""
     connect_timeout_s: Seconds = 30.0
-    """Seconds to wait for the scheduler and its first worker."""
+    """Seconds to wait for the scheduler and for a first worker that is like the build's own machine."""
+    return_timeout_s: Seconds = 300.0
+    """Seconds that a build waits for a scheduler that went away while it was running, and for the first worker after
+    it: a supervisor starts it again at the same address, the indexers rejoin, the build goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -251,6 +260,24 @@ class Http(Section):
     """Address to listen on."""
     matcher_port: Port = 5200
     """Port of a matcher; 0 = a free one."""
+    token: Token = field(default="", metadata=SECRET)
+    """What the pages that start work ask for, as `Authorization: Bearer …` or once in a form; empty = they start work for
+    this machine alone.  The Dask dashboard beside them has no login of its own: leave it on loopback."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Pages(Section):
+    """The page *LIM builds* on the web server of a Dask scheduler."""
+
+    at_once: Count = 1
+    """Builds submitted there that run at the same time; more wait for their turn."""
+    waiting: Count = 20
+    """Builds that may wait."""
+    kept: Count = 100
+    """Builds that are shown; the oldest finished ones go first."""
+    folder: str = ""
+    """Where the list of builds lies with the logs of those submitted there; empty = a temporary folder, gone with the
+    scheduler.  One scheduler a folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -278,4 +305,5 @@ class Settings:
     matcher: Matcher = Matcher()
     client: Client = Client()
     http: Http = Http()
+    pages: Pages = Pages()
     log: Log = Log()

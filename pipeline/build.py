@@ -16,8 +16,8 @@ from pipeline.artifact import FORMAT, Manifest, Store, open_store
 from pipeline.device.choose import device
 from pipeline.device.versions import platform_versions
 from pipeline.errors import BuildError
+from pipeline.order import Order, listed
 from pipeline.publishing import clean_up, published
-from pipeline.sources.opening import open_source
 from pipeline.spec import BuildSpec
 from pipeline.stage import Done, Item, Runner, Stage, marker
 from pipeline.stages import BUILD
@@ -38,15 +38,6 @@ class Progress(Protocol):
     def ended(self, stage: str, seconds: float) -> None:
         """All items of a stage are done."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a person asks for."""
-
-    source: str
-    label: str
-    probes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +76,7 @@ def build(order: Order, settings: Settings, runner: Callable[[], Runner], progre
 
 def make_spec(order: Order, settings: Settings) -> BuildSpec:
     """The build as data; reads the source's listing only."""
-    if not order.label or len(order.label) > 200 or not order.label.isprintable():
-        raise BuildError(f"label: expected 1 to 200 printable characters, got {order.label!r}")
-    listing = open_source(order.source, settings.source, settings.images, settings.storage).listing()
-    fingerprint = listing.fingerprint
-    for name, url in (("probes", order.probes), ("calibration", settings.build.calibration)):
-        if url:
-            listing_of_it = open_source(url, settings.source, settings.images, settings.storage).listing()
-            fingerprint += f"+{name}:{listing_of_it.fingerprint}"
+    listing, fingerprint = listed(order, settings)
     return BuildSpec(
         label=order.label, source_url=order.source, probes_url=order.probes, fingerprint=fingerprint,
         descriptor_version=settings.build.descriptor_version or listing.descriptor_version, dim=listing.dim,

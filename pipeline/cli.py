@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from rich.table import Table
 from configs.cli import Context
 from configs.load import export_credentials
 from configs.settings import Settings
+from pipeline.announcing import Announced
 from pipeline.artifact import index_prefix
-from pipeline.build import Built, Order
+from pipeline.build import Built
 from pipeline.build import build as run_build
+from pipeline.order import Order
 from pipeline.progress import shown
 from pipeline.stage import Runner, serial
 
@@ -39,15 +42,21 @@ from pipeline.stage import Runner, serial
 )
 @click.option("--force", is_flag=True, help="Publish even if the target is missed; the manifest says so.")
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
+@click.option("--run", default=lambda: uuid.uuid4().hex, hidden=True)  # what pages on the scheduler know this run by
 @click.pass_obj
 def build(context: Context, /, **options: Any) -> None:
     """Index SOURCE: a file, a folder or a glob of vectors (.npy, .npz, .parquet), or a folder or tar of photos."""
     settings = _settings(context.settings, options)
     export_credentials(settings.storage)
     with ExitStack() as stack:
-        progress = stack.enter_context(shown())
         order = Order(options["source"], options["label"], options["probes"])
-        built = run_build(order, settings, lambda: _runner(settings, stack), progress)
+        told = Announced(stack.enter_context(shown()), order, options["run"])
+        try:
+            built = run_build(order, settings, lambda: _runner(settings, stack, told), told)
+        except BaseException as error:  # Ctrl-C as well
+            told.failed(error)
+            raise
+        told.published(built)
     figures = summary(built)
     if options["json_file"]:
         _write(options["json_file"], figures)
@@ -67,14 +76,14 @@ def _settings(settings: Settings, options: dict[str, Any]) -> Settings:
     return settings
 
 
-def _runner(settings: Settings, stack: ExitStack) -> Runner:
+def _runner(settings: Settings, stack: ExitStack, told: Announced) -> Runner:
     if settings.dask.scheduler == "serial":
         return serial
-    from pipeline.graph import cluster, on_dask  # only here: a serial build does not need Dask
+    from pipeline.graph import cluster, on_dask, tell  # only here: a serial build does not need Dask
 
     client = stack.enter_context(cluster(settings.dask))
     Console(stderr=True).print(f"Dask dashboard: {client.dashboard_link}")
-    return on_dask(client)
+    return told.through(on_dask(client), tell(client), client.id)
 
 
 def summary(built: Built) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 
@@ -19,7 +20,7 @@ from pipeline.workspace import Work
 logger = logging.getLogger(__name__)
 
 TOPIC = "lim-build"
-"""Dask events of finished items: what the dashboard's and the manager's pages follow."""
+"""Dask events of builds: what the pages on the scheduler follow."""
 
 
 def on_dask(client: Client) -> Runner:
@@ -34,14 +35,32 @@ def on_dask(client: Client) -> Runner:
         try:
             for future in as_completed(futures):
                 done = _result(stage, futures[future], future)
-                client.log_event(
-                    TOPIC, {"stage": stage.name, "item": done.key, "rows": done.rows, "seconds": done.seconds}
-                )
+                client.log_event(TOPIC, _event(client, stage, work, futures[future], done))
                 report(done)
         finally:
             client.cancel(list(futures))
 
     return run
+
+
+def tell(client: Client) -> Callable[[dict[str, Any]], object]:
+    """What sends a message about a build to the scheduler; raises OSError where that is gone."""
+
+    def send(message: dict[str, Any]) -> object:
+        if client.status != "running":  # a client that looks for its scheduler would wait
+            raise ConnectionError(
+                f"the client of {client.scheduler_info().get('address', 'the scheduler')} is {client.status}"
+            )
+        return client.log_event(TOPIC, message)
+
+    return send
+
+
+def _event(client: Client, stage: Stage, work: Work, item: Item, done: Done) -> dict[str, Any]:
+    return {
+        "event": "item", "label": work.spec.label, "index_id": work.spec.index_id, "client": client.id,
+        "stage": stage.name, "wave": item.wave, "item": done.key, "rows": done.rows, "seconds": done.seconds,
+    }  # fmt: skip
 
 
 def _result(stage: Stage, item: Item, future: object) -> Done:

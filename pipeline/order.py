@@ -1,0 +1,40 @@
+"""What a person orders, checked as far as a look at the source tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from configs.settings import Settings
+from pipeline.errors import BuildError
+from pipeline.sources.opening import open_source
+from pipeline.sources.rows import Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person asks for."""
+
+    source: str
+    label: str
+    probes: str = ""
+
+
+def check_label(label: str) -> None:
+    """Raises BuildError where a label cannot be one."""
+    if not label or len(label) > 200 or not label.isprintable():
+        raise BuildError(f"label: expected 1 to 200 printable characters, got {label!r}")
+
+
+def listed(order: Order, settings: Settings) -> tuple[Listing, str]:
+    """The source's listing, with the fingerprint of everything that the build will read.
+
+    Reads listings only.  Raises BuildError for a label that is none, SourceError for what cannot be read.
+    """
+    check_label(order.label)
+    listing = open_source(order.source, settings.source, settings.images, settings.storage).listing()
+    fingerprint = listing.fingerprint
+    for name, url in (("probes", order.probes), ("calibration", settings.build.calibration)):
+        if url:
+            listing_of_it = open_source(url, settings.source, settings.images, settings.storage).listing()
+            fingerprint += f"+{name}:{listing_of_it.fingerprint}"
+    return listing, fingerprint
