@@ -17,6 +17,7 @@ from pipeline.device.choose import device
 from pipeline.device.versions import platform_versions
 from pipeline.errors import BuildError
 from pipeline.order import Order, listed
+from pipeline.patience import patiently
 from pipeline.publishing import clean_up, published
 from pipeline.spec import BuildSpec
 from pipeline.stage import Done, Item, Runner, Stage, marker
@@ -42,7 +43,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A published index with what this run spent on each stage: wall seconds, items, rows."""
+    """A published index with what this run spent on each stage: wall seconds, CPU seconds, items, rows."""
 
     manifest: Manifest
     stages: dict[str, dict[str, float]]
@@ -65,12 +66,12 @@ def build(order: Order, settings: Settings, runner: Callable[[], Runner], progre
         chosen = runner()
         for stage in BUILD:
             stages[stage.name] = run_stage(stage, work, chosen, progress)
-    manifest = published(work)
+    manifest = patiently(lambda: published(work), settings.storage.patience_s)
     if manifest is None:
         raise BuildError(
             f"{work.prefix}: expected the manifest that this build published, got none; was it deleted meanwhile?"
         )
-    clean_up(work)
+    patiently(lambda: clean_up(work), settings.storage.patience_s)
     return Built(manifest, stages, time.monotonic() - started)
 
 
@@ -97,22 +98,24 @@ def begin(store: Store, spec: BuildSpec) -> BuildSpec:
 def run_stage(stage: Stage, work: Work, runner: Runner, progress: Progress) -> dict[str, float]:
     """Do the items of a stage that have no marker yet; one listing finds those that have."""
     began = time.monotonic()
-    items: list[Item] = list(stage.items(work))
-    finished = {key.rsplit("/", 1)[-1] for key in work.keys(marker(stage))}
+    patience_s = work.spec.storage.patience_s
+    items: list[Item] = patiently(lambda: list(stage.items(work)), patience_s)
+    finished = {key.rsplit("/", 1)[-1] for key in patiently(lambda: work.keys(marker(stage)), patience_s)}
     todo = [item for item in items if item.key not in finished]
     progress.started(stage.name, len(items), len(items) - len(todo))
-    rows = 0
+    rows, cpu_s = 0, 0.0
 
     def report(done: Done) -> None:
-        nonlocal rows
-        rows += done.rows
+        nonlocal rows, cpu_s
+        rows, cpu_s = rows + done.rows, cpu_s + done.cpu_s
         progress.item(stage.name, done)
 
     for _, wave in groupby(sorted(todo, key=_wave), key=_wave):
         runner(stage, work, list(wave), report)
     seconds = time.monotonic() - began
     progress.ended(stage.name, seconds)
-    return {"seconds": seconds, "items": len(todo), "rows": rows, "rows_per_s": rows / seconds if rows else 0.0}
+    rate = rows / seconds if rows else 0.0
+    return {"seconds": seconds, "cpu_s": cpu_s, "items": len(todo), "rows": rows, "rows_per_s": rate}
 
 
 def _wave(item: Item) -> int:

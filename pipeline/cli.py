@@ -42,6 +42,11 @@ from pipeline.stage import Runner, serial
 )
 @click.option("--force", is_flag=True, help="Publish even if the target is missed; the manifest says so.")
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
+@click.option(
+    "--report",
+    help="Write Dask's performance report to this HTML file: what ran where, and when nothing did.",
+    type=click.Path(dir_okay=False, writable=True),
+)
 @click.option("--run", default=lambda: uuid.uuid4().hex, hidden=True)  # what pages on the scheduler know this run by
 @click.pass_obj
 def build(context: Context, /, **options: Any) -> None:
@@ -52,7 +57,7 @@ def build(context: Context, /, **options: Any) -> None:
         order = Order(options["source"], options["label"], options["probes"])
         told = Announced(stack.enter_context(shown()), order, options["run"])
         try:
-            built = run_build(order, settings, lambda: _runner(settings, stack, told), told)
+            built = run_build(order, settings, lambda: _runner(settings, stack, told, options["report"]), told)
         except BaseException as error:  # Ctrl-C as well
             told.failed(error)
             raise
@@ -76,30 +81,36 @@ def _settings(settings: Settings, options: dict[str, Any]) -> Settings:
     return settings
 
 
-def _runner(settings: Settings, stack: ExitStack, told: Announced) -> Runner:
+def _runner(settings: Settings, stack: ExitStack, told: Announced, report: str | None) -> Runner:
     if settings.dask.scheduler == "serial":
+        if report:
+            raise click.UsageError("--report is about Dask workers, and dask.scheduler is 'serial': leave one of them")
         return serial
-    from pipeline.graph import cluster, on_dask, tell  # only here: a serial build does not need Dask
+    from pipeline.graph import cluster, on_dask, reported, tell  # only here: a serial build does not need Dask
 
     client = stack.enter_context(cluster(settings.dask))
     Console(stderr=True).print(f"Dask dashboard: {client.dashboard_link}")
+    if report:
+        stack.enter_context(reported(client, report))
     return told.through(on_dask(client), tell(client), client.id)
 
 
 def summary(built: Built) -> dict[str, Any]:
     """The figures of a build as JSON fields."""
     manifest = built.manifest
-    memory = manifest.shards[0].memory
+    anonymous, mapped = (sum(getattr(one.memory, name) for one in manifest.shards) for name in ("anonymous", "mapped"))
     return {
         "label": manifest.label, "index_id": manifest.index_id, "content_digest": manifest.content_digest,
         "rows": manifest.count, "dim": manifest.descriptor.dim, "recipe": manifest.recipe,
         "point": {"nprobe": manifest.point.nprobe, "rerank": manifest.point.rerank},
-        "seconds": built.seconds, "rows_per_s": manifest.count / built.seconds, "stages": built.stages,
+        "seconds": built.seconds, "rows_per_s": manifest.count / built.seconds,
+        "cpu_s": sum(stage["cpu_s"] for stage in built.stages.values()), "stages": built.stages,
         "rejects": manifest.rejects["count"], "quality": manifest.quality,
         "memory": {
-            "anonymous": memory.anonymous, "mapped": memory.mapped,
-            "bytes_per_vector": memory.anonymous / manifest.count,
+            "anonymous": anonymous, "mapped": mapped, "bytes_per_vector": anonymous / manifest.count,
+            "largest_shard": max(one.memory.anonymous for one in manifest.shards),
         },
+        "shards": len(manifest.shards),
         "report": index_prefix(manifest.label, manifest.index_id) + "report.html",
     }  # fmt: skip
 
@@ -122,7 +133,8 @@ def _show(figures: dict[str, Any]) -> None:
         ("rows, dimensions", f"{figures['rows']:,}, {figures['dim']}"),
         ("rejected rows", f"{figures['rejects']:,}"),
         ("recipe", f"{figures['recipe']} {figures['point']}"),
-        ("built in", f"{figures['seconds']:.1f} s"),
+        ("built in", f"{figures['seconds']:.1f} s with {figures['cpu_s']:.1f} s of CPU in the workers"),
+        ("shards", f"{figures['shards']}, of at most {figures['memory']['largest_shard']:,} bytes in memory"),
         ("bytes per vector in memory", f"{figures['memory']['bytes_per_vector']:.0f}"),
         *((name.replace("_", " "), _figure(value)) for name, value in quality.items()),
         ("report", figures["report"]),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed import Client, KilledWorker, LocalCluster, as_completed, performance_report
 
 from configs.settings import Dask
 from pipeline.errors import StageFailed
@@ -75,6 +75,23 @@ def _result(stage: Stage, item: Item, future: object) -> Done:
 
 
 @contextmanager
+def reported(client: Client, file: str) -> Iterator[None]:
+    """Write Dask's performance report of the block to an HTML file: where tasks ran, and when nothing did.
+
+    A scheduler that was lost meanwhile takes the report with it: that is logged, the build is worth more.
+    """
+    report = performance_report(filename=file)
+    report.__enter__()
+    try:
+        yield
+    finally:
+        try:
+            report.__exit__(None, None, None)
+        except Exception as error:  # it fails in as many ways as a scheduler can be gone
+            logger.warning("%s was not written: %s: %s.", file, type(error).__name__, error)
+
+
+@contextmanager
 def cluster(dask: Dask) -> Iterator[Client]:
     """A client of `dask.scheduler`, or of a LocalCluster of this process's own when none is set.
 
@@ -95,7 +112,7 @@ def cluster(dask: Dask) -> Iterator[Client]:
     with (
         LocalCluster(
             n_workers=workers,
-            threads_per_worker=1,
+            threads_per_worker=dask.threads_per_worker,
             processes=True,
             memory_limit=dask.memory_limit,
             dashboard_address="127.0.0.1:0",

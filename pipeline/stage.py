@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pipeline.cpu_time import SPENT
 from pipeline.device.threads import pinned
+from pipeline.patience import patiently
 from pipeline.workspace import Work
 
 
@@ -29,6 +31,8 @@ class Done:
     key: str
     rows: int
     seconds: float
+    cpu_s: float = 0.0
+    """CPU seconds of its process since the item before it ended there: they add up to what the workers spent."""
 
 
 ONE = (Item("all"),)
@@ -62,12 +66,22 @@ def marker(stage: Stage, key: str = "") -> str:
 
 
 def run_one(stage: Stage, work: Work, item: Item) -> Done:
-    """Do one item, then leave its marker: a crash before that repeats the item, which is harmless."""
+    """Do one item, then leave its marker: a crash before that repeats the item, which is harmless.
+
+    While the bucket is busy the item is begun again, for as long as `storage.patience_s` allows.
+    """
     started = time.monotonic()
+    with SPENT.counted() as spent:
+        return patiently(lambda: _once(stage, work, item, started, spent), work.spec.storage.patience_s)
+
+
+def _once(stage: Stage, work: Work, item: Item, started: float, spent: Callable[[], float]) -> Done:
     with pinned(work.spec.build.threads_per_task):
         rows = stage.run(work, item.value)
-    done = Done(item.key, rows, time.monotonic() - started)
-    work.write(marker(stage, item.key), json.dumps({"rows": done.rows, "seconds": done.seconds}).encode())
+    done = Done(item.key, rows, time.monotonic() - started, spent())
+    work.write(
+        marker(stage, item.key), json.dumps({"rows": rows, "seconds": done.seconds, "cpu_s": done.cpu_s}).encode()
+    )
     return done
 
 

@@ -14,6 +14,8 @@ from pipeline.artifact.errors import (
     ConditionsIgnored,
     FenceTooOld,
     FormatTooNew,
+    StoreBusy,
+    StoreFull,
     StoreUnavailable,
 )
 from pipeline.artifact.files import Data, Entry, File
@@ -58,6 +60,8 @@ __all__ = [
     "Segment",
     "Shard",
     "Store",
+    "StoreBusy",
+    "StoreFull",
     "StoreUnavailable",
     "content_digest",
     "head_key",

@@ -8,6 +8,8 @@ ArtifactError(LimError)
 ├── FormatTooNew         written by a newer version than this one reads
 ├── FenceTooOld          a leader that lost its leadership tried to move a head
 ├── StoreUnavailable     the bucket cannot be reached, read or written
+│   ├── StoreBusy        it says so itself, or does not answer: the same call may work in a while
+│   └── StoreFull        its disk or its quota is full
 ├── ConditionsIgnored    the store grants every conditional write, so that two writers would both win
 ├── CacheTooSmall        an index does not fit into the cache's quota
 └── CacheUnavailable     the cache's folder or its disk refuses
@@ -48,6 +50,14 @@ class FenceTooOld(ArtifactError):
 
 class StoreUnavailable(ArtifactError):
     """The bucket cannot be reached, read or written."""
+
+
+class StoreBusy(StoreUnavailable):
+    """The bucket is busy, restarting or out of reach for now; the same call may work in a while."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk or the quota of the bucket is full."""
 
 
 class ConditionsIgnored(ArtifactError):

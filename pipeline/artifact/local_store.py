@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from pipeline.artifact.errors import ArtifactChanged, ArtifactExists, ArtifactMissing, StoreUnavailable
+from pipeline.artifact.errors import ArtifactChanged, ArtifactExists, ArtifactMissing, StoreFull, StoreUnavailable
 from pipeline.artifact.files import Data, Entry, File
 from pipeline.artifact.store import Store
 
@@ -36,17 +37,17 @@ class LocalStore(Store):
 
     def read(self, key: str) -> bytes:
         """See `Store.read`."""
-        with _translated(key):
+        with _translated(key, self._root):
             return self._path(key).read_bytes()
 
     def read_range(self, key: str, start: int, nbytes: int) -> bytes:
         """See `Store.read_range`."""
-        with _translated(key), self._path(key).open("rb") as file:
+        with _translated(key, self._root), self._path(key).open("rb") as file:
             return os.pread(file.fileno(), nbytes, start)
 
     def size(self, key: str) -> int:
         """See `Store.size`."""
-        with _translated(key), self._path(key).open("rb") as file:
+        with _translated(key, self._root), self._path(key).open("rb") as file:
             return os.fstat(file.fileno()).st_size
 
     def write(self, key: str, data: Data) -> File:
@@ -70,7 +71,7 @@ class LocalStore(Store):
 
     def read_entry(self, key: str) -> tuple[bytes, str]:
         """See `Store.read_entry`.  One open file gives bytes and state, whatever is renamed meanwhile."""
-        with _translated(key), self._path(key).open("rb") as file:
+        with _translated(key, self._root), self._path(key).open("rb") as file:
             return file.read(), _etag(os.fstat(file.fileno()))
 
     def replace(self, key: str, data: Data, etag: str | None) -> str:
@@ -110,7 +111,7 @@ class LocalStore(Store):
         """See `Store.delete`.  Folders that become empty go as well."""
         for key in keys:
             path = self._path(key)
-            with _translated(key):
+            with _translated(key, self._root):
                 path.unlink(missing_ok=True)
             for folder in path.parents:
                 if folder == self._root:
@@ -123,7 +124,7 @@ class LocalStore(Store):
     def copy(self, source: str, target: str) -> None:
         """See `Store.copy`.  A second name for the same immutable bytes."""
         part = self._path(target).with_name(f"{HIDDEN}{uuid.uuid4().hex}")
-        with _translated(source):
+        with _translated(source, self._root):
             part.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(self._path(source), part)
@@ -143,15 +144,15 @@ class LocalStore(Store):
             with out:
                 for chunk in chunks:  # an error of the stream is its own, not one of this bucket
                     digest.update(chunk)
-                    with _translated(key):
+                    with _translated(key, self._root):
                         nbytes += _written(out, chunk)
-            with _translated(key):
+            with _translated(key, self._root):
                 yield part, File(key, nbytes, digest.hexdigest())
         finally:
             part.unlink(missing_ok=True)
 
     def _opened(self, key: str, part: Path) -> FileIO:
-        with _translated(key):
+        with _translated(key, self._root):
             for _ in range(TRIES):
                 try:
                     part.parent.mkdir(parents=True, exist_ok=True)
@@ -182,15 +183,20 @@ def _etag(state: os.stat_result) -> str:
 def _not_read(error: OSError) -> None:
     """A folder that is gone is empty; one that cannot be read is not."""
     if not isinstance(error, FileNotFoundError):
-        with _translated("listing"):
+        with _translated("listing", Path(error.filename or ".")):
             raise error
 
 
 @contextmanager
-def _translated(key: str) -> Iterator[None]:
+def _translated(key: str, place: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, IsADirectoryError):
         raise ArtifactMissing(f"{key}: nothing lies there") from None
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(
+                f"{key}: {error.strerror} on the disk or in the quota of {place}: free some, then run the same command "
+                "again, which continues where it stopped"
+            ) from error
         raise StoreUnavailable(f"{key}: {error.strerror or error} ({error.filename}); {CHECK}") from error

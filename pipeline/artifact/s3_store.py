@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pipeline.artifact.busy import unavailable
 from pipeline.artifact.errors import ArtifactChanged, ArtifactError, ArtifactExists, ArtifactMissing, StoreUnavailable
 from pipeline.artifact.files import Data, Entry, File
 from pipeline.artifact.store import CHUNK, Store
@@ -184,10 +185,8 @@ class S3Store(Store):
             # If-Match on a key that is gone is a lost race for some servers and a missing key for others.
             return ArtifactMissing(f"{key}: nothing lies there in {self.url}")
         where = self._endpoint or "the cloud's own endpoint"
-        said = " ".join(str(cause).split())
-        return StoreUnavailable(
-            f"{self.url} at {where}: {code or type(cause).__name__}: {said}; check address, keys, region and the rights of the keys"
-        )
+        said = f"{code or type(cause).__name__}: {' '.join(str(cause).split())}"
+        return unavailable(f"{self.url} at {where}: {said}", error)
 
 
 def _code(error: BaseException | None) -> str:

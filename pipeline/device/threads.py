@@ -2,10 +2,12 @@
 
 OpenMP's thread count is a setting of each calling thread, so a pool that wants one native
 thread per task sets it inside the task; settings made in the main thread do not reach it.
+BLAS has one count for the whole process, which tasks in several threads therefore share.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,12 +25,48 @@ def pinned(count: int) -> Iterator[None]:
     """Hold faiss and BLAS to `count` threads inside the block: a build's bytes depend on it.
 
     Sums of floats depend on how a product is split over threads, so the build's spec states
-    the number and every task keeps to it.
+    the number and every task keeps to it.  Any number of threads may be inside with the same count;
+    one that asks for another waits until they have left.  ValueError for another count inside a block
+    of the same thread, which would wait for itself.
     """
     before = faiss.omp_get_max_threads()
-    with threadpool_limits(limits=count):
+    with _blas.held(count), threadpool_limits(limits=count, user_api="openmp"):
         faiss.omp_set_num_threads(count)
         try:
             yield
         finally:
             faiss.omp_set_num_threads(before)
+
+
+class _Blas:
+    """The process-wide count of BLAS: set by the first that comes, put back by the last that leaves."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside: list[int] = []
+        """Which threads are inside, by their numbers."""
+        self._count = 0
+        self._limits: threadpool_limits | None = None
+
+    @contextmanager
+    def held(self, count: int) -> Iterator[None]:
+        """Inside, BLAS has `count` threads."""
+        me = threading.get_ident()
+        with self._changed:
+            if me in self._inside and count != self._count:
+                raise ValueError(f"threads: expected {self._count} as in the block around this one, got {count}")
+            self._changed.wait_for(lambda: not self._inside or self._count == count)
+            if not self._inside:
+                self._limits, self._count = threadpool_limits(limits=count, user_api="blas"), count
+            self._inside.append(me)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside.remove(me)
+                if not self._inside and self._limits is not None:
+                    self._limits.restore_original_limits()
+                self._changed.notify_all()
+
+
+_blas = _Blas()

@@ -10,7 +10,8 @@ from typing import IO, Any
 import fsspec
 
 from configs.settings import Storage
-from pipeline.sources.errors import SourceMissing, SourceUnreadable
+from pipeline.artifact.busy import is_busy
+from pipeline.sources.errors import SourceBusy, SourceMissing, SourceUnreadable
 
 try:
     from botocore.exceptions import BotoCoreError, ClientError
@@ -78,7 +79,8 @@ def reading(url: str) -> Iterator[None]:
     except PermissionError as error:
         raise SourceUnreadable(f"{url}: not allowed to read it ({error}); check the credentials") from error
     except FOREIGN as error:
-        raise SourceUnreadable(f"{url}: cannot be read: {error}") from error
+        kind = SourceBusy if is_busy(error) else SourceUnreadable
+        raise kind(f"{url}: cannot be read: {error}") from error
 
 
 def find(place: Place) -> list[Found]:
