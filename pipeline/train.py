@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
-import numpy as np
-
+from pipeline.clustering.projected import Projected
+from pipeline.clustering.sampled import groups
 from pipeline.recipes.known import recipe_of
-from pipeline.recipes.models import Cells, Model, Rows
-from pipeline.sample import candidates, whole_sample
+from pipeline.recipes.models import Cells, Model
+from pipeline.sample import candidates
 from pipeline.stage import Item
-from pipeline.transform import Spectrum
 from pipeline.workspace import Work
+
+
+class Step(Protocol):
+    """What an item of the stage does; small data that say which rows, which models."""
+
+    def run(self, work: Work) -> int:
+        """Read, compute, write whole objects; returns the rows that were handled."""
+        ...
 
 
 def models(work: Work) -> list[Model]:
@@ -20,19 +28,21 @@ def models(work: Work) -> list[Model]:
     return sorted(wanted.values(), key=lambda model: (not isinstance(model, Cells), model.name))
 
 
+def components(work: Work) -> int:
+    """How many leading components the models need at most."""
+    return max((candidate.parameters.get("out", 0) for candidate in candidates(work)), default=0)
+
+
 def trained(work: Work) -> Iterable[Item]:
-    """One item per model."""
-    yield from (Item(model.name, model) for model in models(work))
+    """Projections of the sample, then what each model needs, wave by wave beside the others."""
+    wanted = models(work)
+    if wanted:
+        out = components(work)
+        yield from (Item(f"sample-{group.number:05d}", Projected(group.number, out)) for group in groups(work))
+    for model in wanted:
+        yield from model.items(work, 1)
 
 
-def train(work: Work, model: Model) -> int:
-    """Train one model on the sample."""
-    sample = whole_sample(work).astype(np.float32)
-    model.train(work, projected(work, sample))
-    return len(sample)
-
-
-def projected(work: Work, rows: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> Rows:
-    """Rows (n, d) float32 with the leading components that any model of the build needs."""
-    most = max((candidate.parameters.get("out", 0) for candidate in candidates(work)), default=0)
-    return Rows(rows, Spectrum.load(work).leading(rows, most))
+def train(work: Work, step: Step) -> int:
+    """Do one item of the stage."""
+    return step.run(work)

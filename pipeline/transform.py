@@ -12,6 +12,9 @@ from pipeline.workspace import Work
 
 KEY = "models/spectrum.npz"
 
+BLOCK = 16_384
+"""Rows whose float32 products are added up before they are added in float64."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transform:
@@ -21,10 +24,6 @@ class Transform:
     """(out, d), orthonormal rows."""
     order: NDArray[np.int64]
     """(out,) which leading direction each row is."""
-
-    def apply(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, d) float32 to (n, out) float32, C-contiguous."""
-        return rows @ self.matrix.T
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +36,9 @@ class Spectrum:
     """(d, d) directions in rows."""
 
     @classmethod
-    def of(cls, sample: NDArray[np.float16]) -> Spectrum:
-        """Of (n, d) float16 rows."""
-        values, vectors = spectrum(sample)
+    def of(cls, total: NDArray[np.float64], rows: int) -> Spectrum:
+        """Of so many rows, whose `moment` is `total`."""
+        values, vectors = _directions(total / rows)
         return cls(values, vectors.astype(np.float32))
 
     def leading(self, rows: NDArray[np.float32], out: int) -> NDArray[np.float32]:
@@ -64,17 +63,22 @@ class Spectrum:
             return cls(arrays["values"], arrays["vectors"])
 
 
-def spectrum(sample: NDArray[np.float16]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eigenvalues, descending (d,), and eigenvectors (d, d) in rows, of the sample's second moment.
+def moment(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The second moment (d, d) of rows (n, d), not divided by their number: those of parts of a list may be added.
 
     Not centred: similarity is the inner product, and subtracting a mean would add a term to it
     that differs from row to row.
     """
-    moment = np.zeros((sample.shape[1], sample.shape[1]))
-    for start in range(0, len(sample), 16_384):
-        block = sample[start : start + 16_384].astype(np.float32)
-        moment += block.T @ block
-    values, vectors = np.linalg.eigh(moment / len(sample))
+    total = np.zeros((rows.shape[1], rows.shape[1]))
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK].astype(np.float32)
+        total += block.T @ block
+    return total
+
+
+def _directions(mean: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues, descending (d,), and eigenvectors (d, d) in rows."""
+    values, vectors = np.linalg.eigh(mean)
     # An eigenvector's sign is free; the largest component positive makes the bytes reproducible.
     vectors = vectors.T[::-1]
     signs = np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(axis=1)])
@@ -105,8 +109,3 @@ def balanced(values: NDArray[np.float64], groups: int) -> NDArray[np.int64]:
         members[group].append(int(number))
         products[group] = products[group] + logs[number] if len(members[group]) < width else np.inf
     return np.array([number for group in members for number in group], np.int64)
-
-
-def fit(sample: NDArray[np.float16], out: int, groups: int) -> Transform:
-    """The balanced projection of (n, d) float16 rows onto their `out` leading directions."""
-    return Spectrum.of(sample).balanced(out, groups)

@@ -28,7 +28,7 @@ from pipeline.artifact import (
 from pipeline.device.cpu import Cpu
 from pipeline.device.threads import pinned
 from pipeline.search.assembly import Model, RowCoder, coded_index
-from pipeline.transform import fit
+from pipeline.transform import Spectrum, moment
 
 DIM = 64
 VERSION = "62"
@@ -112,8 +112,8 @@ def _scan(where: Path, rows: NDArray[np.float16]) -> None:
     """Codes that are searched whole, and every row is re-ranked: small as it is, the answers are exact."""
     wide, out = rows.astype(np.float32), rows.shape[1] // 2
     with pinned(1):
-        transform = fit(rows, out, out // 2)
-        projected = transform.apply(wide)
+        transform = Spectrum.of(moment(rows), len(rows)).balanced(out, out // 2)
+        projected = wide @ transform.matrix.T
         codebook = Cpu().train_codes(projected, out // 2, 4, seed=1)
         codes = Cpu().encode(projected, codebook)
         coder = RowCoder.train("float16", wide)

@@ -20,7 +20,7 @@ from pipeline.search.assembly import Model, RowCoder, coded_index
 from pipeline.search.on_gpu import OnGpu
 from pipeline.search.opening import open_index
 from pipeline.search.removed import Removed
-from pipeline.transform import fit
+from pipeline.transform import Spectrum, moment
 
 ROWS, DIM, OUT, CELLS = 3000, 48, 24, 16
 POINTS = {"exact": Point(0, 0), "ivfpq": Point(CELLS, 100), "scan": Point(1, 100)}
@@ -43,8 +43,8 @@ def write(folder: Path, recipe: str) -> Manifest:
     else:
         bits = 8 if recipe == "ivfpq" else 4
         with pinned(1):
-            transform = fit(rows, OUT, OUT // 2)
-            projected = transform.apply(wide)
+            transform = Spectrum.of(moment(rows), len(rows)).balanced(OUT, OUT // 2)
+            projected = wide @ transform.matrix.T
             codebook = Cpu().train_codes(projected, OUT // 2, bits, seed=1)
             centroids = spherical(projected, CELLS, Cpu(), seed=1) if bits == 8 else np.zeros((1, OUT), np.float32)
             cells = Cpu().nearest(projected, centroids)[0].astype(np.int32)[:, None] if bits == 8 else None

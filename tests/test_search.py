@@ -26,7 +26,7 @@ from pipeline.recipes.spill import second
 from pipeline.search.assembly import Model, RowCoder, coded_index
 from pipeline.search.opening import open_index
 from pipeline.search.removed import Removed
-from pipeline.transform import fit
+from pipeline.transform import Spectrum, moment
 
 ROWS, DIM, OUT, CELLS = 3000, 64, 32, 16
 RECIPES = ("exact", "scan", "cells", "double")
@@ -50,8 +50,8 @@ def write(folder: Path, recipe: str, rows: np.ndarray) -> Manifest:
         (folder / "index.dat").write_bytes(coder.header(len(rows)) + rows.tobytes())
     else:
         with pinned(1):
-            transform = fit(rows, OUT, OUT // 2)
-            projected = transform.apply(wide)
+            transform = Spectrum.of(moment(rows), len(rows)).balanced(OUT, OUT // 2)
+            projected = wide @ transform.matrix.T
             codebook = Cpu().train_codes(projected, OUT // 2, 4, seed=1)
             count = 1 if recipe == "scan" else CELLS
             centroids = spherical(projected, count, Cpu(), seed=1) if count > 1 else np.zeros((1, OUT), np.float32)

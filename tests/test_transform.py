@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.transform import balanced, fit, kept_dimensions, spectrum
+from pipeline.transform import Spectrum, balanced, kept_dimensions, moment
 
 
 def faces_like(rows: int, dim: int, rank: int, seed: int = 0) -> np.ndarray:
@@ -20,19 +20,26 @@ def faces_like(rows: int, dim: int, rank: int, seed: int = 0) -> np.ndarray:
 
 def test_projection_keeps_inner_products_of_a_low_rank_list() -> None:
     rows = faces_like(4000, 64, 20)
-    transform = fit(rows, 32, 16)
+    transform = Spectrum.of(moment(rows), len(rows)).balanced(32, 16)
     wide = rows.astype(np.float32)
-    projected = transform.apply(wide)
+    projected = wide @ transform.matrix.T
     assert projected.shape == (4000, 32)
     assert np.abs(projected[:50] @ projected.T - wide[:50] @ wide.T).max() < 5e-3
     assert np.abs(transform.matrix @ transform.matrix.T - np.eye(32)).max() < 1e-5
 
 
 def test_spectrum_finds_the_rank() -> None:
-    values, vectors = spectrum(faces_like(4000, 64, 20))
-    assert kept_dimensions(values, 0.995, 4) == 20
-    assert np.all(np.diff(values) <= 1e-12)
-    assert vectors.shape == (64, 64)
+    rows = faces_like(4000, 64, 20)
+    found = Spectrum.of(moment(rows), len(rows))
+    assert kept_dimensions(found.values, 0.995, 4) == 20
+    assert np.all(np.diff(found.values) <= 1e-12)
+    assert found.vectors.shape == (64, 64)
+
+
+def test_moments_of_parts_add_up_to_that_of_the_list() -> None:
+    rows = faces_like(4000, 64, 20)
+    added = sum(moment(part) for part in np.array_split(rows, 3))
+    assert np.allclose(added, rows.astype(np.float64).T @ rows.astype(np.float64), rtol=1e-4, atol=1e-3)
 
 
 def test_kept_dimensions_never_exceed_the_descriptor() -> None:

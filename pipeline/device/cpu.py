@@ -5,6 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
+from pipeline.device.nibbles import ENTRIES, nibbles
 from pipeline.device.products import largest, nearest
 from pipeline.device.verbs import FIXED_POINT, Codes, Floats, Ids, check_cells, check_matrix
 
@@ -33,7 +34,8 @@ class Cpu:
             block_cells = cells[start : start + SUM_BLOCK]
             order = np.argsort(block_cells, kind="stable")
             present, firsts = np.unique(block_cells[order], return_index=True)
-            fixed = np.rint(rows[start : start + SUM_BLOCK][order].astype(np.float64) * FIXED_POINT).astype(np.int64)
+            # scaling by a power of two is exact, and so is rounding what has more than 24 bits before the point
+            fixed = np.rint(rows[start : start + SUM_BLOCK] * np.float32(FIXED_POINT)).astype(np.int64)[order]
             total[present] += np.add.reduceat(fixed, firsts, axis=0)
         return total, sizes
 
@@ -47,8 +49,10 @@ class Cpu:
         return flat.reshape(groups, 1 << bits, rows.shape[1] // groups)
 
     def encode(self, rows: Floats, codebook: Floats) -> Codes:
-        """See `Device.encode`."""
+        """See `Device.encode`.  4-bit codes by products of blocks, others by faiss."""
         check_matrix("rows", rows, codebook.shape[0] * codebook.shape[2])
+        if codebook.shape[1] == ENTRIES and codebook.shape[0] % 2 == 0:
+            return nibbles(rows, codebook)
         codes: Codes = product_quantiser(codebook).compute_codes(rows)
         return codes
 

@@ -16,7 +16,7 @@ from pipeline.quality.noise import shipped
 from pipeline.quality.persons import Persons
 from pipeline.quality.probe_file import from_file
 from pipeline.quality.probes import Chosen, ProbeSet, joined
-from pipeline.sample import whole_sample
+from pipeline.clustering.sampled import whole_sample
 from pipeline.workspace import Work
 
 NOISE = "noise.json"

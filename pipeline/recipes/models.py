@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.clustering.codebooks import Quantiser, codebook_items
+from pipeline.clustering.projected import Learned, extremes
+from pipeline.clustering.rounds import Lloyd
+from pipeline.clustering.sampled import sample_size
+from pipeline.clustering.two_level import TwoLevel
 from pipeline.device.choose import device
-from pipeline.kmeans import spherical
 from pipeline.recipes.spill import second
 from pipeline.search.assembly import RowCoder
+from pipeline.stage import Item
 from pipeline.transform import Spectrum, Transform
 from pipeline.workspace import Work
 
@@ -19,6 +25,9 @@ Floats = NDArray[np.float32]
 
 PER_CELL = 40
 """Sampled rows per cell that k-means learns from: from 39 on faiss is content, and more only takes longer."""
+
+MOST_FLAT = 4_096
+"""Cells above which k-means has two levels: its time grows with their square otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +46,8 @@ class Model(Protocol):
         """For task keys and for the work folder."""
         ...
 
-    def train(self, work: Work, sample: Rows) -> None:
-        """Learn from the sample and save."""
+    def items(self, work: Work, wave: int) -> Iterable[Item]:
+        """Items of stage train, in waves from `wave` on, that learn from the projected sample and save."""
         ...
 
     def encode(self, work: Work, rows: Rows) -> NDArray[Any] | None:
@@ -63,10 +72,9 @@ class Codes:
         """The projection that puts components of equal busyness into each group."""
         return Spectrum.load(work).balanced(self.out, self.groups)
 
-    def train(self, work: Work, sample: Rows) -> None:
+    def items(self, work: Work, wave: int) -> Iterable[Item]:
         """faiss' own training, seeded; the codebook is (groups, 2**bits, out / groups) float32."""
-        worker, ordered = device(work.spec.device), self._ordered(work, sample)
-        work.save(key(self), worker.train_codes(ordered, self.groups, self.bits, seed=work.spec.build.seed))
+        return codebook_items(Quantiser(self.name, self.out, self.groups, self.bits), work, wave)
 
     def encode(self, work: Work, rows: Rows) -> NDArray[np.uint8]:
         """(n, groups * bits / 8) bytes."""
@@ -93,22 +101,27 @@ class Cells:
         """Their number; with two assignments that as well."""
         return f"cells-{self.count}" + (f"x{self.assignments}" if self.assignments > 1 else "")
 
-    def train(self, work: Work, sample: Rows) -> None:
+    def items(self, work: Work, wave: int) -> Iterable[Item]:
         """Spherical k-means with exact sums; (count, out) float32."""
-        rows = np.ascontiguousarray(sample.leading[_spread(len(sample.leading), self.count * PER_CELL), : self.out])
-        work.save(key(self), spherical(rows, self.count, device(work.spec.device), seed=work.spec.build.seed))
+        return self._clustering().items(work, wave)
 
     def encode(self, work: Work, rows: Rows) -> NDArray[np.int32]:
         """The cells of each row, (n, assignments)."""
         leading = np.ascontiguousarray(rows.leading[:, : self.out])
-        centroids, worker = self.centroids(work), device(work.spec.device)
+        worker, clustering = device(work.spec.device), self._clustering()
         if self.assignments == 2:
-            return second(leading, centroids, worker)
-        return worker.nearest(leading, centroids)[0].astype(np.int32)[:, None]
+            return second(leading, self.centroids(work), worker)
+        if isinstance(clustering, TwoLevel):
+            return clustering.trained(work).nearest(leading, worker)[0].astype(np.int32)[:, None]
+        return worker.nearest(leading, self.centroids(work))[0].astype(np.int32)[:, None]
 
     def centroids(self, work: Work) -> Floats:
         """What was trained."""
         return np.ascontiguousarray(work.load(key(self)))
+
+    def _clustering(self) -> Lloyd | TwoLevel:
+        learned = Learned(self.count * PER_CELL, self.out)
+        return (Lloyd if self.count <= MOST_FLAT else TwoLevel)(self.name, self.count, learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +135,9 @@ class Stored:
         """The same for every kind: a build has one."""
         return "vectors"
 
-    def train(self, work: Work, sample: Rows) -> None:
+    def items(self, work: Work, wave: int) -> Iterable[Item]:
         """The range of each dimension, for 8 bits; nothing for floats."""
-        work.save(key(self), RowCoder.train(self.kind, sample.plain).trained)
+        return (Item(self.name, Range(self), wave),)
 
     def encode(self, work: Work, rows: Rows) -> NDArray[np.uint8] | None:
         """(n, bytes of a row), if they are quantised."""
@@ -141,10 +154,16 @@ class Stored:
         return RowCoder(self.kind, work.spec.dim, work.load(key(self)))
 
 
-def _spread(count: int, most: int) -> NDArray[np.int64]:
-    """At most so many positions of a uniform sample, evenly over the list."""
-    wanted = min(count, most)
-    return np.arange(wanted) * count // wanted
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The step that learns how rows are stored."""
+
+    stored: Stored
+
+    def run(self, work: Work) -> int:
+        """Save it: faiss needs no more of the sample than its extremes."""
+        work.save(key(self.stored), RowCoder.train(self.stored.kind, extremes(work)).trained)
+        return sample_size(work)
 
 
 def key(model: Model) -> str:
