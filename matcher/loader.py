@@ -12,7 +12,7 @@ from configs.settings import Cache as CacheSettings
 from matcher.errors import NotLoaded, SearchFailed
 from matcher.residency import Held, Residency
 from pipeline.artifact import Cache, Manifest, Store, list_heads, read_head, read_manifest
-from pipeline.device.gpu_session import why_not
+from pipeline.device.gpu_found import asked
 from pipeline.search.index import Index
 from pipeline.search.opening import open_index
 
@@ -68,12 +68,8 @@ class Loader:
 
 
 def _found(device: str) -> str:
-    """`cpu` for `auto` where no GPU answers: asked and logged once, not for each index."""
-    if device != "auto":
-        return device
-    missing = why_not()
-    logger.info("Searching on %s.", f"the CPU: {missing}" if missing else "a GPU")
-    return "cpu" if missing else "auto"
+    """`cpu` for `auto` where no GPU answers: asked once, not for each index."""
+    return "cpu" if device == "auto" and asked() else device
 
 
 def _warm(index: Index) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import functools
 from collections.abc import Iterator
 
 import faiss
@@ -10,39 +10,53 @@ import numpy as np
 import pytest
 from pretend_gpu import pretended
 
-from configs.errors import ConfigError
-from pipeline.device import choose, gpu_session
+from pipeline.device import gpu_found
 from pipeline.device.cpu import Cpu
 from pipeline.device.gpu import Gpu
 from pipeline.device.threads import pinned
 from pipeline.device.verbs import FIXED_POINT, Device
 
 ROWS, DIM = 2500, 32
-NO_GPU = gpu_session.why_not()
+NO_GPU = gpu_found.why_not()
+GPUS = 0 if NO_GPU else gpu_found.count()
+real = [pytest.mark.gpu, pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)]
 DEVICES = (
     "cpu",
-    "pretended",
-    pytest.param("gpu", marks=[pytest.mark.gpu, pytest.mark.skipif(bool(NO_GPU), reason=NO_GPU)]),
+    "pretended-0-of-1",
+    "pretended-1-of-2",
+    *(pytest.param(f"gpu-{number}-of-{GPUS}", marks=real) for number in range(max(GPUS, 1))),
 )
 CODES = ((8, 8), (16, 8), (8, 4), (16, 4))
 
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    if request.param == "cpu":
-        yield Cpu()
-    elif request.param == "gpu":
-        yield Gpu()
-    else:
-        with pretended():
-            yield Gpu()
+    """Every device that is present, on one native thread; given rows that nobody may write to."""
+    kind, *which = request.param.split("-")
+    with pinned(1):
+        if kind == "cpu":
+            yield Cpu()
+        elif kind == "gpu":
+            yield Gpu(int(which[0]))
+        else:
+            with pretended(gpus=int(which[2])):
+                yield Gpu(int(which[0]))
 
 
+@functools.cache
+def codebook_of(groups: int, bits: int) -> np.ndarray:
+    """One that the CPU trained."""
+    return Cpu().train_codes(rows(), groups, bits, seed=1)
+
+
+@functools.cache
 def rows(count: int = ROWS, dim: int = DIM, seed: int = 3) -> np.ndarray:
     generator = np.random.default_rng(seed)
     wide = generator.standard_normal((count, 6)) @ generator.standard_normal((6, dim))
     wide += generator.standard_normal((count, dim)) * 0.3
-    return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    made = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    made.flags.writeable = False
+    return made
 
 
 def test_nearest_is_the_largest_inner_product(device: Device) -> None:
@@ -90,17 +104,21 @@ def test_every_device_has_the_sums_of_the_cpu(device: Device) -> None:
 
 @pytest.mark.parametrize(("groups", "bits"), CODES)
 def test_codes_lose_no_more_than_those_of_faiss(device: Device, groups: int, bits: int) -> None:
-    with pinned(1):
-        codebook = device.train_codes(rows(), groups, bits, seed=1)
-        assert codebook.shape == (groups, 1 << bits, DIM // groups)
-        assert codebook.dtype == np.float32
-        codes = device.encode(rows(), codebook)
-        theirs = faiss.ProductQuantizer(DIM, groups, bits)
-        theirs.train(rows())
-        lost = ((theirs.decode(theirs.compute_codes(rows())) - rows()) ** 2).sum()
+    codebook = device.train_codes(rows(), groups, bits, seed=1)
+    assert codebook.shape == (groups, 1 << bits, DIM // groups)
+    assert codebook.dtype == np.float32
+    codes = device.encode(rows(), codebook)
     assert codes.shape == (ROWS, groups * bits // 8)
     assert codes.dtype == np.uint8
-    assert ((decoded(codes, codebook) - rows()) ** 2).sum() <= 1.03 * lost + 1e-3
+    assert ((decoded(codes, codebook) - rows()) ** 2).sum() <= 1.03 * lost_by_faiss(groups, bits) + 1e-3
+
+
+@functools.cache
+def lost_by_faiss(groups: int, bits: int) -> float:
+    """The squared error of codes by faiss alone."""
+    theirs = faiss.ProductQuantizer(DIM, groups, bits)
+    theirs.train(rows())
+    return float(((theirs.decode(theirs.compute_codes(rows())) - rows()) ** 2).sum())
 
 
 def decoded(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
@@ -111,7 +129,7 @@ def decoded(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("groups", "bits"), CODES)
 def test_codes_are_the_nearest_entries_packed_as_faiss_packs_them(device: Device, groups: int, bits: int) -> None:
-    codebook = Cpu().train_codes(rows(), groups, bits, seed=1)
+    codebook = codebook_of(groups, bits)
     codes = device.encode(rows(), codebook)
     theirs = faiss.ProductQuantizer(DIM, groups, bits)
     faiss.copy_array_to_vector(codebook.ravel(), theirs.centroids)
@@ -155,7 +173,7 @@ def test_knn_beyond_what_a_gpu_can_select(device: Device) -> None:
 
 def test_no_rows_give_empty_results(device: Device) -> None:
     none = np.empty((0, DIM), np.float32)
-    assert device.encode(none, Cpu().train_codes(rows(), 8, 8, seed=1)).shape == (0, 8)
+    assert device.encode(none, codebook_of(8, 8)).shape == (0, 8)
     assert device.knn(none, rows(), 3)[1].shape == (0, 3)
     assert device.nearest(none, rows(5))[0].shape == (0,)
     total, sizes = device.sums(none, np.empty(0, np.int64), 4)
@@ -166,10 +184,9 @@ def test_no_rows_give_empty_results(device: Device) -> None:
 
 def test_the_same_call_gives_the_same_bytes(device: Device) -> None:
     def everything() -> list[bytes]:
-        with pinned(1):
-            codebook = device.train_codes(rows(), 8, 8, seed=7)
-            numbers, similarities = device.nearest(rows(), rows(50, seed=4))
-            return [one.tobytes() for one in (codebook, device.encode(rows(), codebook), numbers, similarities)]
+        codebook = device.train_codes(rows(), 8, 8, seed=7)
+        numbers, similarities = device.nearest(rows(), rows(50, seed=4))
+        return [one.tobytes() for one in (codebook, device.encode(rows(), codebook), numbers, similarities)]
 
     assert everything() == everything()
 
@@ -195,40 +212,3 @@ def test_wrong_arrays_are_refused(device: Device, name: str) -> None:
     call, message = WRONG[name]
     with pytest.raises(ValueError, match=message):
         call(device)
-
-
-def test_a_gpu_is_taken_where_one_answers(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    with pretended():
-        assert choose.device("auto").kind == "gpu"
-    assert "Working on a GPU." in caplog.text
-
-
-@pytest.mark.skipif(not NO_GPU, reason="there is a GPU")
-def test_without_a_gpu_the_cpu_is_taken_unless_one_is_demanded(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    assert choose.device("auto").kind == "cpu"
-    assert NO_GPU in caplog.text
-    with pytest.raises(ConfigError, match="expected a GPU because 'gpu' is set, got none"):
-        choose.device("gpu")
-
-
-def test_every_reason_for_no_gpu_is_said() -> None:
-    with pretended(), pytest.MonkeyPatch.context() as patch:
-        assert gpu_session.why_not() == ""
-        import cupy
-
-        patch.setattr(cupy.cuda.Device, "mem_info", property(failing))
-        assert gpu_session.why_not() == "the GPU does not answer: cudaErrorDevicesUnavailable"
-        patch.setattr(cupy, "is_available", lambda: False)
-        assert "but cupy does not" in gpu_session.why_not()
-        patch.setattr(faiss, "get_num_gpus", lambda: 0)
-        assert "faiss finds no GPU" in gpu_session.why_not()
-        patch.setitem(sys.modules, "cupy", None)
-        assert "cupy cannot be imported" in gpu_session.why_not()
-        patch.delattr(faiss, "StandardGpuResources")
-        assert "without GPU support" in gpu_session.why_not()
-
-
-def failing(_: object) -> None:
-    raise RuntimeError("cudaErrorDevicesUnavailable\nmore")

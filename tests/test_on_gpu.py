@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import weakref
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pytest
-from pretend_gpu import pretended
+from pretend_gpu import FREE, forget, pretended
 
 from configs.errors import ConfigError
 from pipeline.artifact import FORMAT, ArtifactCorrupt, Descriptor, Ids, Manifest, Memory, Point, Shard, content_digest
-from pipeline.device import gpu_session
+from pipeline.device import gpu_found
 from pipeline.device.cpu import Cpu
 from pipeline.device.gpu_codes import twin
 from pipeline.device.threads import pinned
@@ -22,9 +27,9 @@ from pipeline.search.opening import open_index
 from pipeline.search.removed import Removed
 from pipeline.transform import Spectrum, moment
 
-ROWS, DIM, OUT, CELLS = 3000, 48, 24, 16
+ROWS, DIM, OUT, GROUPS, CELLS = 3000, 48, 24, 12, 16
 POINTS = {"exact": Point(0, 0), "ivfpq": Point(CELLS, 100), "scan": Point(1, 100)}
-NO_GPU = gpu_session.why_not()
+NO_GPU = gpu_found.why_not()
 
 
 def gallery(rows: int = ROWS, seed: int = 5) -> np.ndarray:
@@ -33,34 +38,55 @@ def gallery(rows: int = ROWS, seed: int = 5) -> np.ndarray:
     return (low / np.linalg.norm(low, axis=1, keepdims=True)).astype(np.float16)
 
 
-def write(folder: Path, recipe: str) -> Manifest:
-    rows = gallery()
+@functools.cache
+def trained(recipe: str) -> tuple[Model, np.ndarray, np.ndarray | None, RowCoder]:
+    """A coded recipe over the gallery: model, codes, cells, the coder of what re-ranks."""
+    rows, bits = gallery(), 8 if recipe == "ivfpq" else 4
     wide = rows.astype(np.float32)
-    (folder / "ids.dat").write_bytes(bytes(Ids.encode(list(range(ROWS)))))
-    if recipe == "exact":
-        coder = RowCoder("float16", DIM, np.empty(0, np.float32))
-        (folder / "index.dat").write_bytes(coder.header(ROWS) + rows.tobytes())
-    else:
-        bits = 8 if recipe == "ivfpq" else 4
-        with pinned(1):
-            transform = Spectrum.of(moment(rows), len(rows)).balanced(OUT, OUT // 2)
-            projected = wide @ transform.matrix.T
-            codebook = Cpu().train_codes(projected, OUT // 2, bits, seed=1)
-            centroids = spherical(projected, CELLS, Cpu(), seed=1) if bits == 8 else np.zeros((1, OUT), np.float32)
-            cells = Cpu().nearest(projected, centroids)[0].astype(np.int32)[:, None] if bits == 8 else None
-            codes = Cpu().encode(projected, codebook)
-            coder = RowCoder.train("int8", wide)
-        (folder / "index.dat").write_bytes(
-            coded_index(Model(transform.matrix, codebook, centroids), cells, codes).tobytes()
-        )
-        (folder / "vectors.dat").write_bytes(coder.header(ROWS) + coder.encode(wide).tobytes())
-    shards = (Shard(rows=ROWS, files=(), memory=Memory(anonymous=0, mapped=0)),)
+    with pinned(1):
+        transform = Spectrum.of(moment(rows), len(rows)).balanced(OUT, GROUPS)
+        projected = wide @ transform.matrix.T
+        codebook = Cpu().train_codes(projected, GROUPS, bits, seed=1)
+        centroids = spherical(projected, CELLS, Cpu(), seed=1) if bits == 8 else np.zeros((1, OUT), np.float32)
+        cells = Cpu().nearest(projected, centroids)[0].astype(np.int32)[:, None] if bits == 8 else None
+        codes = Cpu().encode(projected, codebook)
+        return Model(transform.matrix, codebook, centroids), codes, cells, RowCoder.train("int8", wide)
+
+
+def write(folder: Path, recipe: str, shards: int = 1) -> Manifest:
+    """The files of each shard, in folders of their own where there are several."""
+    bounds = [ROWS * shard // shards for shard in range(shards + 1)]
+    for shard, part in enumerate(slice(*pair) for pair in pairwise(bounds)):
+        home = folder / f"{shard:04d}" if shards > 1 else folder
+        home.mkdir(exist_ok=True)
+        rows, count = gallery()[part], part.stop - part.start
+        (home / "ids.dat").write_bytes(bytes(Ids.encode(list(range(part.start, part.stop)))))
+        if recipe == "exact":
+            coder = RowCoder("float16", DIM, np.empty(0, np.float32))
+            (home / "index.dat").write_bytes(coder.header(count) + rows.tobytes())
+            continue
+        model, codes, cells, coder = trained(recipe)
+        index = coded_index(model, None if cells is None else cells[part], codes[part])
+        (home / "index.dat").write_bytes(index.tobytes())
+        (home / "vectors.dat").write_bytes(coder.header(count) + coder.encode(rows.astype(np.float32)).tobytes())
+    return manifest_of(recipe, [after - before for before, after in pairwise(bounds)])
+
+
+def manifest_of(recipe: str, rows: list[int]) -> Manifest:
+    parts = tuple(Shard(rows=count, files=(), memory=Memory(anonymous=0, mapped=0)) for count in rows)
+    its = {"out": OUT, "groups": GROUPS, "bits": 8, "nlist": CELLS} if recipe == "ivfpq" else {}
     return Manifest(
-        format=FORMAT, label="l", index_id="i", created="2026-01-01T00:00:00+00:00", recipe=recipe, parameters={},
-        descriptor=Descriptor(version="test", dim=DIM), count=ROWS, point=POINTS[recipe], points=(), quality={},
-        delta_seq=0, watermark=None, shards=shards, seed=1, versions={}, forced=False, rejects={},
-        content_digest=content_digest(recipe, {}, POINTS[recipe], shards),
+        format=FORMAT, label="l", index_id="i", created="2026-01-01T00:00:00+00:00", recipe=recipe, parameters=its,
+        descriptor=Descriptor(version="test", dim=DIM), count=sum(rows), point=POINTS[recipe], points=(), quality={},
+        delta_seq=0, watermark=None, shards=parts, seed=1, versions={}, forced=False, rejects={},
+        content_digest=content_digest(recipe, its, POINTS[recipe], parts),
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with pinned(1):
+        yield
 
 
 @pytest.fixture(
@@ -104,7 +130,7 @@ def test_a_gpu_answers_as_the_cpu_does(
     manifest = write(tmp_path, recipe)
     on_cpu, on_gpu = (open_index(tmp_path, manifest, device=kind) for kind in ("cpu", "gpu"))
     assert isinstance(on_gpu, OnGpu)
-    assert "l i is searched on the GPU." in caplog.text
+    assert "l i shard 0 is searched on GPU 0: " in caplog.text
     gone = np.random.default_rng(1).permutation(ROWS)[:900].tolist()
     for removed in (None, Removed.none(ROWS), Removed.none(ROWS).without(gone)):
         similarities, numbers = on_gpu.search(probes(), 10, removed=removed)
@@ -143,12 +169,43 @@ def test_where_a_gpu_sees_only_removed_rows_all_are_compared(
     assert "1 of 1 queries have fewer than 10 live rows among their 2048 nearest" in caplog.text
 
 
-def test_an_index_larger_than_the_gpu_is_left_to_the_cpu(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("recipe", ["exact", "ivfpq"])
+def test_shards_are_spread_over_the_gpus(recipe: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Shard s on GPU s modulo three, each found again by its own numbers; together they answer as one index does."""
     caplog.set_level("INFO")
-    with pretended(free=1000):
-        index = open_index(tmp_path, write(tmp_path, "exact"), device="gpu")
+    manifest = write(tmp_path, recipe, shards=4)
+    with pretended(gpus=3):
+        parts = [open_index(tmp_path / f"{shard:04d}", manifest, shard, device="gpu") for shard in range(4)]
+        places = [record.getMessage().split(":")[0] for record in caplog.records][1:]
+        assert places == [f"l i shard {shard} is searched on GPU {shard % 3}" for shard in range(4)]
+        found = [part.search(probes(), 10, point=Point(CELLS, 200)) for part in parts]
+    similarities = np.concatenate([one for one, _ in found], axis=1)
+    merged = np.take_along_axis(similarities, np.argsort(-similarities, axis=1)[:, :10], axis=1)
+    exact = -np.sort(-(probes() @ gallery().astype(np.float32).T), axis=1)[:, :10]
+    np.testing.assert_allclose(merged, exact, atol=1e-4 if recipe == "exact" else 5e-3)
+    assert all((numbers < 750).all() for _, numbers in found)
+
+
+def test_a_shard_goes_to_the_next_gpu_that_has_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    manifest = write(tmp_path, "exact", shards=2)
+    with pretended(free=(FREE, 1000, FREE), gpus=3):
+        open_index(tmp_path / "0001", manifest, 1, device="gpu").search(probes(), 3)
+    assert "l i shard 1 is searched on GPU 2: " in caplog.text
+
+
+def test_an_index_larger_than_the_gpus_is_left_to_the_cpu(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By the manifest alone: no file was read for it, nothing put on a GPU."""
+    caplog.set_level("INFO")
+    manifest = write(tmp_path, "exact")
+    with pretended(free=1000, gpus=2), pytest.MonkeyPatch.context() as patch:
+        patch.delattr(faiss, "GpuIndexFlat")
+        index = open_index(tmp_path, manifest, device="gpu")
     assert not isinstance(index, OnGpu)
-    assert "is searched on the CPU: exact rows: needs 288,000 bytes" in caplog.text
+    said = caplog.records[-1].getMessage()
+    assert "GPU 0: l i shard 0: needs 312,000 bytes (rows 288,000, norms 24,000) and " in said
+    assert "; GPU 1: l i shard 0: needs" in said
+    assert said.endswith("free are 1,000.")
     assert index.search(probes(), 3)[1].shape == (60, 3)
 
 
@@ -162,24 +219,44 @@ def test_running_out_of_memory_is_left_to_the_cpu(tmp_path: Path, caplog: pytest
         patch.setattr(faiss, "GpuIndexIVFPQ", full)
         index = open_index(tmp_path, write(tmp_path, "ivfpq"), device="auto")
     assert not isinstance(index, OnGpu)
-    assert "which did not suffice: Error in allocMemory: CUDA_ERROR_OUT_OF_MEMORY." in caplog.text
+    assert "yet it failed: Error in allocMemory: CUDA_ERROR_OUT_OF_MEMORY." in caplog.text
 
 
-def test_codes_for_cpus_are_left_to_the_cpu(gpu: None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_closed_index_leaves_the_gpu(tmp_path: Path) -> None:
+    with pretended():
+        index = open_index(tmp_path, write(tmp_path, "exact"), device="gpu")
+        assert isinstance(index, OnGpu)
+        block = weakref.ref(index._candidates._blocks[0])  # type: ignore[attr-defined]
+        index.close()
+        gc.collect()
+        assert block() is None
+
+
+def test_codes_for_cpus_are_left_to_the_cpu_and_that_is_said_once(
+    gpu: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
-    index = open_index(tmp_path, write(tmp_path, "scan"), device="gpu")
-    assert not isinstance(index, OnGpu)
-    assert "no GPU searches the codes of the recipe scan" in caplog.text
+    manifest = write(tmp_path, "scan")
+    for _ in range(3):
+        assert not isinstance(open_index(tmp_path, manifest, device="gpu"), OnGpu)
+    assert caplog.text.count("Searched on the CPU, although there is a GPU: indexes of the recipe scan") == 1
 
 
 @pytest.mark.skipif(not NO_GPU, reason="there is a GPU")
 def test_without_a_gpu_auto_takes_the_cpu_and_gpu_is_an_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
+    forget()
     manifest = write(tmp_path, "exact")
-    assert not isinstance(open_index(tmp_path, manifest, device="auto"), OnGpu)
-    lines = [record.getMessage() for record in caplog.records]
-    assert lines == [f"l i is searched on the CPU: {NO_GPU}."]
+    for _ in range(3):
+        assert not isinstance(open_index(tmp_path, manifest, device="auto"), OnGpu)
+    assert [record.getMessage() for record in caplog.records] == [f"No GPU is used: {NO_GPU}."]
     with pytest.raises(ConfigError, match="expected a GPU because 'gpu' is set, got none"):
+        open_index(tmp_path, manifest, device="gpu")
+
+
+def test_a_manifest_without_what_a_plan_needs_is_corrupt(tmp_path: Path) -> None:
+    manifest = replace(write(tmp_path, "ivfpq"), parameters={"out": OUT})
+    with pretended(), pytest.raises(ArtifactCorrupt, match=r"meta.json: expected the parameter 'groups' of ivfpq"):
         open_index(tmp_path, manifest, device="gpu")
 
 

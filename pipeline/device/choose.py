@@ -1,37 +1,38 @@
-"""Which device a process works on."""
+"""Which device a thread works on."""
 
 from __future__ import annotations
 
-import logging
+import itertools
+import threading
 
 from configs.errors import ConfigError
 from pipeline.device.verbs import Device
 
-logger = logging.getLogger(__name__)
+_turns = itertools.count()
+_mine = threading.local()
 
 
 def device(kind: str) -> Device:
-    """The device for `auto`, `cpu` or `gpu`; `auto` takes a GPU where one answers, and logs what it found.
+    """The device for `auto`, `cpu` or `gpu`; `auto` takes a GPU where one answers.
 
-    Raises ConfigError when a GPU is demanded and none answers.
+    Where a process sees several GPUs, its threads take them by turns, and each keeps its own.  What was found is
+    logged once.  Raises ConfigError when a GPU is demanded and none answers.
     """
-    from pipeline.device.gpu_session import why_not  # here, so that a matcher on a CPU never loads it
+    from pipeline.device.gpu_found import asked, count  # here, so that a matcher on a CPU never loads it
 
-    if kind == "cpu":
-        return _cpu()
-    missing = why_not()
+    missing = asked() if kind != "cpu" else "the CPU is set"
     if not missing:
-        logger.info("Working on a GPU.")
         from pipeline.device.gpu import Gpu
 
-        return Gpu()
+        return Gpu(_turn() % count())
     if kind == "gpu":
         raise ConfigError(f"build.device: expected a GPU because 'gpu' is set, got none: {missing}")
-    logger.info("Working on the CPU: %s.", missing)
-    return _cpu()
-
-
-def _cpu() -> Device:
     from pipeline.device.cpu import Cpu
 
     return Cpu()
+
+
+def _turn() -> int:
+    if not hasattr(_mine, "turn"):
+        _mine.turn = next(_turns)
+    return int(_mine.turn)

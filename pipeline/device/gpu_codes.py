@@ -10,7 +10,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from pipeline.device.gpu_session import DEVICE, Session
+from pipeline.device.gpu_session import Session
 from pipeline.device.verbs import Floats
 
 CODE_BYTES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)
@@ -70,9 +70,9 @@ def projection(base: faiss.IndexPreTransform) -> Floats:
 
 
 def to_gpu(index: faiss.IndexIVFPQ, session: Session) -> faiss.GpuIndexIVFPQ:
-    """A copy on the GPU; the caller holds the session's lock.  Row numbers take 4 bytes each there."""
+    """A copy on the session's GPU, made inside its `room`.  Row numbers take 4 bytes each there."""
     config = faiss.GpuIndexIVFPQConfig()
-    config.device = DEVICE
+    config.device = session.number
     config.use_cuvs = False
     config.indicesOptions = faiss.INDICES_32_BIT
     config.usePrecomputedTables = False  # a term of L2 distances; inner products have none

@@ -8,11 +8,20 @@ import faiss
 import numpy as np
 
 
-def platform_versions() -> dict[str, str]:
-    """Library versions, machine and the instruction set of faiss: part of a build's identity."""
-    return {
+def platform_versions(kind: str = "cpu") -> dict[str, str]:
+    """Library versions, machine, the instruction set of faiss; for the kind `gpu` also what its GPUs are.
+
+    Part of a build's identity: a worker for which it differs gets no items.  Never raises: for `gpu` without a GPU it
+    says so, and so differs.
+    """
+    found = {
         "numpy": np.__version__,
         "faiss": faiss.__version__,
         "machine": platform.machine(),
         "instructions": faiss.get_compile_options().strip(),
     }
+    if kind == "gpu":
+        from pipeline.device.gpu_found import identity  # here, so that a matcher on a CPU never loads it
+
+        found |= identity()
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from pathlib import Path
 from typing import Protocol
@@ -9,9 +10,11 @@ from typing import Protocol
 import faiss
 
 from configs.errors import ConfigError
-from pipeline.artifact import Point
-from pipeline.device import gpu_session
+from pipeline.artifact import ArtifactCorrupt, Manifest, Point
 from pipeline.device.gpu_codes import why_not_served
+from pipeline.device.gpu_found import asked, count
+from pipeline.device.gpu_memory import Coded, Plan, cells_plan, exact_plan
+from pipeline.device.gpu_session import GpuRefused, Session, session
 from pipeline.search.codes import expect, read_index, stored_rows
 from pipeline.search.index import Floats, Index, Numbers, Opened
 from pipeline.search.overfetch import live
@@ -32,6 +35,10 @@ class Candidates(Protocol):
 
     def nearest(self, queries: Floats, depth: int, nprobe: int) -> tuple[Floats, Numbers]:
         """Approximate similarities (n, depth), descending, with row numbers, -1 where there are no more."""
+        ...
+
+    def close(self) -> None:
+        """Free the memory."""
         ...
 
 
@@ -64,39 +71,84 @@ class OnGpu(Index):
             similarities[lost], best[lost] = self._stored.search(queries[lost], k, removed)
         return similarities, best
 
+    def close(self) -> None:
+        """Free the GPU's memory as well."""
+        self._candidates.close()
+        super().close()
+
+
+def planned(manifest: Manifest, shard: int, scratch: int) -> Plan:
+    """What a shard will take on a GPU with so much scratch, from the manifest alone.
+
+    ArtifactCorrupt where the manifest lacks a number.
+    """
+    rows, its = manifest.shards[shard].rows, manifest.parameters
+    what = f"{manifest.label} {manifest.index_id} shard {shard}"
+    if manifest.recipe == "exact":
+        return exact_plan(what, rows, manifest.descriptor.dim)
+    try:
+        groups, out, cells = its["groups"], its["out"], its["nlist"]
+    except KeyError as error:
+        raise ArtifactCorrupt(f"meta.json: expected the parameter {error} of {manifest.recipe}, got {its}") from None
+    coded = Coded(rows=rows, cells=cells, groups=groups, out=out, nprobe=manifest.point.nprobe)
+    return cells_plan(what, coded, scratch)
+
 
 def open_on_gpu(opened: Opened, folder: Path, device: str) -> OnGpu | None:
-    """The shard on the GPU for `auto` or `gpu`; None, with a line in the log, when the CPU must serve it.
+    """The shard on a GPU for `auto` or `gpu`; None, with a line in the log, when the CPU must serve it.
 
     Raises ConfigError when `gpu` is demanded and the machine has none; an index that no GPU can
     search, or that does not fit, is left to the CPU in either case.
     """
-    missing = gpu_session.why_not()
+    missing = asked()
     if missing and device == "gpu":
         raise ConfigError(f"device: expected a GPU because 'gpu' is set, got none: {missing}")
-    name = f"{opened.manifest.label} {opened.manifest.index_id}"
+    if missing:
+        return None  # said once, when it was asked
     try:
-        found = missing or _copied(opened, folder)
-    except gpu_session.GpuTooSmall as error:
+        found = _why_not(opened) or _copied(opened, folder)
+    except GpuRefused as error:
         found = str(error)
     if isinstance(found, str):
-        logger.info("%s is searched on the CPU: %s.", name, found)
+        _say(found)
         return None
-    logger.info("%s is searched on the GPU.", name)
     return found
+
+
+@functools.cache
+def _say(reason: str) -> None:
+    """Once in a process for indexes of one reason."""
+    logger.info("Searched on the CPU, although there is a GPU: %s.", reason)
+
+
+def _why_not(opened: Opened) -> str:
+    if opened.manifest.recipe not in ("exact", "ivfpq"):
+        return f"indexes of the recipe {opened.manifest.recipe}, whose codes no GPU searches"
+    return "" if opened.rows else "indexes without rows"
 
 
 def _copied(opened: Opened, folder: Path) -> OnGpu | str:
     from pipeline.device.gpu_serving import Cells, Flat
 
-    path, rows, dim = folder / "index.dat", opened.rows, opened.dim
-    if opened.manifest.recipe not in ("exact", "ivfpq"):
-        return f"no GPU searches the codes of the recipe {opened.manifest.recipe}"
-    if not rows:
-        return "it has no rows"
-    if opened.manifest.recipe == "exact":
-        return OnGpu(opened, Flat(stored_rows(path, rows=rows, dim=dim)), Stored(path, rows=rows, dim=dim))
+    manifest, path, rows, dim = opened.manifest, folder / "index.dat", opened.rows, opened.dim
+    where, plan = _roomy(manifest, opened.shard)
+    if manifest.recipe == "exact":
+        flat = Flat(stored_rows(path, rows=rows, dim=dim), where, plan)
+        return OnGpu(opened, flat, Stored(path, rows=rows, dim=dim))
     base = read_index(path)
     expect(base, faiss.IndexPreTransform, path=path, rows=rows, dim=dim)
     missing = why_not_served(base)
-    return missing or OnGpu(opened, Cells(base), Stored(folder / "vectors.dat", rows=rows, dim=dim))
+    return missing or OnGpu(opened, Cells(base, where, plan), Stored(folder / "vectors.dat", rows=rows, dim=dim))
+
+
+def _roomy(manifest: Manifest, shard: int) -> tuple[Session, Plan]:
+    """Shard s belongs on GPU s modulo their number; where it does not fit, on the next that has room, or GpuRefused."""
+    refused = []
+    for step in range(gpus := count()):
+        one = session((shard + step) % gpus)
+        plan = planned(manifest, shard, one.scratch)
+        if not (why := one.refusal(plan)):
+            logger.info("%s is searched on GPU %d: %s bytes.", plan.what, one.number, f"{plan.nbytes:,}")
+            return one, plan
+        refused.append(why)
+    raise GpuRefused("; ".join(refused))
