@@ -1,35 +1,28 @@
-"""Stages probes, truth, measure, evaluate: what the candidates lose, so that one may be published."""
+"""Stages probes, truth, evaluate: whom to look for, what may be found, which candidate may be published."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pipeline.artifact import Point
-from pipeline.assemble import built_ahead, open_candidate
+from pipeline.assemble import candidate_named
 from pipeline.errors import IndexRefused
+from pipeline.measuring import entry, target_of
 from pipeline.quality.answers import Gate
 from pipeline.quality.decision import Decision
 from pipeline.quality.figures import Figures, intervals
-from pipeline.quality.gate import Gated, Measured, Target, choose
+from pipeline.quality.gate import Gated, Measured, choose
 from pipeline.quality.making import make
-from pipeline.quality.measure import measure as run
 from pipeline.quality.report import write_report
 from pipeline.quality.trial import Trial, partition_truth
 from pipeline.quality.verdict import verdict
 from pipeline.recipes import costs
-from pipeline.recipes.candidate import Candidate
-from pipeline.recipes.known import alone_ms, cost
 from pipeline.sample import candidates
-from pipeline.stage import Item
 from pipeline.workspace import Work
-
-ENOUGH = 4
-"""Points of a candidate that meet the target on the choosing half; dearer ones are not measured."""
 
 
 def probes(work: Work, _: None) -> int:
@@ -48,35 +41,6 @@ def truth(work: Work, number: int) -> int:
     return int(work.census()["kept"][number])
 
 
-def measured(work: Work) -> Iterable[Item]:
-    """One item per candidate that is assembled."""
-    for candidate in candidates(work):
-        if built_ahead(work, candidate):
-            yield Item(candidate.name, candidate.name)
-
-
-def measure(work: Work, name: str) -> int:
-    """Figures of a candidate's operating points on the choosing half, with times beside them.
-
-    From the cheapest on; a few beyond the first that meets the target are left for the gate and for the picture.
-    """
-    trial, candidate, target = Trial(work), _candidate(work, name), target_of(work)
-    part = trial.choosing()
-    queries = np.ascontiguousarray(trial.probes.queries[part])
-    curve: list[dict[str, Any]] = []
-    good = 0
-    with open_candidate(work, name) as index:
-        for point in sorted(candidate.points, key=lambda one: cost(candidate, one)):
-            found, times = run(index, queries, trial.depth(part), point)
-            figures = trial.figures(part, trial.answered(index, found, part, point))
-            curve.append(_entry(candidate, point, figures) | asdict(times))
-            good += target.met(figures)
-            if good >= ENOUGH:
-                break
-    work.save_json(f"measured/{name}.json", curve)
-    return len(part) * len(curve)
-
-
 def evaluate(work: Work, _: None) -> int:
     """Decide once, write the report; raises IndexRefused when nothing meets the target and `force` is not set."""
     trial, curve = Trial(work), [one for key in work.keys("measured/") for one in work.load_json(key)]
@@ -92,30 +56,9 @@ def evaluate(work: Work, _: None) -> int:
     return len(curve)
 
 
-def target_of(work: Work) -> Target:
-    """What the build's settings ask for."""
-    quality = work.spec.quality
-    return Target(quality.added_fnir, quality.confidence, quality.recall)
-
-
 def decision(work: Work) -> Decision:
     """What was decided."""
     return Decision.from_json(work.load_json("decision.json"))
-
-
-def _candidate(work: Work, name: str) -> Candidate:
-    return next(one for one in candidates(work) if one.name == name)
-
-
-def _entry(candidate: Candidate, point: Point, figures: Figures) -> dict[str, Any]:
-    """A point of the curve."""
-    return {
-        "name": candidate.name,
-        **asdict(point),
-        "cost_us": cost(candidate, point),
-        "alone_ms": alone_ms(candidate, point),
-        **figures.to_json(),
-    }
 
 
 def _unmeasured(work: Work, trial: Trial, measured_names: set[str]) -> list[dict[str, Any]]:
@@ -123,12 +66,12 @@ def _unmeasured(work: Work, trial: Trial, measured_names: set[str]) -> list[dict
     part = trial.choosing()
     figures = trial.figures(part, trial.exact(part))
     rest = [one for one in candidates(work) if one.name not in measured_names]
-    return [_entry(candidate, point, figures) for candidate in rest for point in candidate.points]
+    return [entry(candidate, point, figures) for candidate in rest for point in candidate.points]
 
 
 def _measured(work: Work, one: dict[str, Any]) -> Measured:
     figures = Figures(**{name: one[name] for name in Figures.__dataclass_fields__})
-    recipe = _candidate(work, one["name"]).recipe
+    recipe = candidate_named(work, one["name"]).recipe
     return Measured(one["name"], recipe, one["nprobe"], one["rerank"], one["cost_us"], figures)
 
 

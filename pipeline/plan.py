@@ -7,6 +7,7 @@ from dataclasses import replace
 from pipeline.errors import PlanImpossible
 from pipeline.recipes.candidate import Candidate, Facts
 from pipeline.recipes.known import RECIPES, alone_ms, memory
+from pipeline.splitting import in_shards
 
 ENERGY = 0.995
 """Share of the energy that a dimension reduction must keep to be proposed; its loss is part of added FNIR."""
@@ -25,6 +26,7 @@ def propose(facts: Facts) -> tuple[Candidate, ...]:
     """Candidates for a list with the points worth measuring; raises PlanImpossible when none keeps the limits."""
     wanted = [candidate for name in _recipes(facts) for candidate in RECIPES[name].candidates(facts)]
     small = [one for one in wanted if not facts.memory_limit or memory(one).anonymous <= facts.memory_limit]
+    small = in_shards(small, facts) if small else small
     fitting = [quick for one in small if (quick := _quick(one, facts.latency_ms)).points]
     if not fitting:
         raise PlanImpossible(_impossible(facts, wanted, small))

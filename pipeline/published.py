@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipeline.artifact import FORMAT, Descriptor, File, Manifest, Shard, content_digest
+from pipeline.artifact import Descriptor, File, Manifest, Shard, content_digest, format_of
 from pipeline.quality.decision import Decision
 from pipeline.recipes.candidate import Candidate
-from pipeline.recipes.known import memory
-from pipeline.sample import candidates
+from pipeline.recipes.known import memory, shard_of
+from pipeline.sharding import extents
 from pipeline.workspace import Work
 
 
-def provisional_manifest(work: Work, name: str, files: tuple[File, ...]) -> Manifest:
-    """What the manifest of candidate `name` would be, at its first operating point, before anything was measured."""
-    candidate = _candidate(work, name)
+def provisional_manifest(work: Work, candidate: Candidate, files: Sequence[File]) -> Manifest:
+    """What the manifest of a candidate would be, at its first operating point, before anything was measured.
+
+    `files` are those of all shards, with keys as they are published.
+    """
     return _manifest(
         work, candidate, files, {"point": candidate.points[0], "points": (), "quality": {}, "forced": False}
     )
 
 
-def final_manifest(work: Work, decision: Decision, files: tuple[File, ...]) -> Manifest:
+def final_manifest(work: Work, candidate: Candidate, decision: Decision, files: Sequence[File]) -> Manifest:
     """The manifest that is published."""
     fields = {
         "point": decision.point,
@@ -28,18 +31,20 @@ def final_manifest(work: Work, decision: Decision, files: tuple[File, ...]) -> M
         "quality": decision.quality,
         "forced": work.spec.build.force and not decision.passed and decision.resolvable,
     }
-    return _manifest(work, _candidate(work, decision.name), files, fields)
+    return _manifest(work, candidate, files, fields)
 
 
-def _candidate(work: Work, name: str) -> Candidate:
-    return next(one for one in candidates(work) if one.name == name)
+def _shards(candidate: Candidate, files: Sequence[File]) -> Iterator[Shard]:
+    for extent in extents(candidate.rows, candidate.shards):
+        mine = tuple(file for file in files if file.key.startswith(f"shards/{extent.shard:04d}/"))
+        yield Shard(rows=extent.rows, files=mine, memory=memory(shard_of(candidate, extent.rows)))
 
 
-def _manifest(work: Work, candidate: Candidate, files: tuple[File, ...], measured: dict[str, Any]) -> Manifest:
+def _manifest(work: Work, candidate: Candidate, files: Sequence[File], measured: dict[str, Any]) -> Manifest:
     spec, census = work.spec, work.census()
-    shards = (Shard(rows=census["total"], files=files, memory=memory(candidate)),)
+    shards = tuple(_shards(candidate, files))
     return Manifest(
-        format=FORMAT,
+        format=format_of(shards),
         label=spec.label,
         index_id=spec.index_id,
         created=spec.created,

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 
 from pipeline.artifact import ArtifactExists, ArtifactMissing, Manifest, index_prefix, publish, read_manifest
-from pipeline.assemble import SHARD, assemble, candidate_key, shard_files
+from pipeline.assemble import assemble_all, assembled, candidate_named, key_of
 from pipeline.census import rejects
 from pipeline.errors import BuildError
 from pipeline.evaluate import decision
@@ -19,16 +19,18 @@ REPORTS = ("report.json", "report.html")
 def publish_index(work: Work, _: None) -> int:
     """Publish what `evaluate` decided for; running it again publishes the same."""
     decided = decision(work)
-    if f"assembled/{decided.name}.json" not in work.keys("assembled/"):
-        assemble(work, decided.name)
-    files = shard_files(work, decided.name)
-    manifest = final_manifest(work, decided, files)
+    candidate = candidate_named(work, decided.name)
+    assemble_all(work, candidate)
+    files = assembled(work, candidate)
+    manifest = final_manifest(work, candidate, decided, [file for _, file in files])
     home = index_prefix(manifest.label, manifest.index_id)
-    work.bucket.copy(candidate_key(work, decided.name), home + SHARD + "index.dat")
-    if decided.name == "exact":
-        work.bucket.delete(home + SHARD + "vectors.dat")
-    lines = [json.dumps(asdict(one)) + "\n" for one in rejects(work)]
-    work.bucket.write(home + "rejects.jsonl", "".join(lines).encode())
+    last = {home + file.key: key_of(work, part) for part, file in files}
+    for target, source in last.items():
+        if source != target:
+            work.bucket.copy(source, target)
+    work.bucket.delete(*(key for key in work.bucket.keys(home + "shards/") if key not in last))
+    lines = ((json.dumps(asdict(one)) + "\n").encode() for one in rejects(work))
+    work.bucket.write_from(home + "rejects.jsonl", lines)
     for name in REPORTS:
         work.bucket.write(home + name, work.read(name))
     _publish(work, manifest)

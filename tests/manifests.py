@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.artifact import FORMAT, Descriptor, File, Head, Manifest, Memory, Point, Segment, Shard, content_digest
+from pipeline.artifact import Descriptor, File, Head, Manifest, Memory, Point, Segment, Shard, content_digest
 
 SHARD = Shard(
     rows=2,
@@ -14,7 +14,7 @@ SHARD = Shard(
 def manifest_of(label: str = "people", index_id: str = "one") -> Manifest:
     parameters = {"cells": 16, "pq": [64, 8]}
     return Manifest(
-        format=FORMAT,
+        format=1,
         label=label,
         index_id=index_id,
         created="2026-01-02T03:04:05+00:00",

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import (
-    FORMAT,
     Descriptor,
     File,
     Ids,
@@ -96,7 +95,7 @@ def _manifest(
     point = Point(0, 0) if recipe == "exact" else Point(1, len(rows))
     shards = (Shard(rows=len(rows), files=files, memory=Memory(anonymous=memory, mapped=0)),)
     return Manifest(
-        format=FORMAT, label=label, index_id=index_id, created="2026-01-01T00:00:00+00:00", recipe=recipe, parameters={},
+        format=1, label=label, index_id=index_id, created="2026-01-01T00:00:00+00:00", recipe=recipe, parameters={},
         descriptor=Descriptor(version=VERSION, dim=rows.shape[1]), count=len(rows), point=point, points=(), quality={},
         delta_seq=0, watermark=None, shards=shards, seed=1, versions={}, forced=False, rejects={},
         content_digest=content_digest(recipe, {}, point, shards),

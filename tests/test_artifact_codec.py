@@ -98,15 +98,23 @@ def test_find_says_what_is_not_there(names: list[int | UUID | str]) -> None:
 
 
 @given(st.lists(NAMES, max_size=4))
-def test_concatenate(parts: list[list[int | UUID | str]]) -> None:
+def test_a_stream_of_parts(parts: list[list[int | UUID | str]]) -> None:
     pieces = [Ids.of(part) for part in parts]
-    ids = Ids.open(Ids.concatenate(pieces))
+    ids = Ids.open(b"".join(bytes(chunk) for chunk in Ids.stream(lambda: iter(pieces))))
     expected = [name for piece in pieces for name in piece]
     if len({piece.kind for piece in pieces}) == 1:
         assert ids.kind == pieces[0].kind
         assert list(ids) == expected
     else:
         assert [str(name) for name in ids] == [str(name) for name in expected]
+
+
+@given(NAMES, st.data())
+def test_cut(names: list[int | UUID | str], data: st.DataObject) -> None:
+    ids = Ids.of(names)
+    start = data.draw(st.integers(0, len(names)))
+    stop = data.draw(st.integers(start, len(names)))
+    assert list(ids.cut(slice(start, stop))) == list(ids)[start:stop]
 
 
 @given(NAMES, st.data())

@@ -80,10 +80,10 @@ def test_what_is_no_object_is_corrupt(kind: type[Manifest] | type[Head], data: b
         kind.from_json(data, "some/key")
 
 
-@pytest.mark.parametrize("good", [manifest_of(), HEAD])
-def test_a_newer_format_is_told_from_damage(good: Manifest | Head) -> None:
-    data = {**json.loads(good.to_json()), "format": FORMAT + 1, "something": "new"}
-    with pytest.raises(FormatTooNew, match=f"some/key: expected format {FORMAT} or older, got {FORMAT + 1}: update"):
+@pytest.mark.parametrize(("good", "newest"), [(manifest_of(), FORMAT), (HEAD, 1)])
+def test_a_newer_format_is_told_from_damage(good: Manifest | Head, newest: int) -> None:
+    data = {**json.loads(good.to_json()), "format": newest + 1, "something": "new"}
+    with pytest.raises(FormatTooNew, match=f"some/key: expected format {newest} or older, got {newest + 1}: update"):
         type(good).from_json(json.dumps(data).encode(), "some/key")
 
 

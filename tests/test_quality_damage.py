@@ -12,10 +12,10 @@ import pytest
 
 import pipeline.assemble
 import pipeline.plan
-import pipeline.quality.late
+import pipeline.quality.answers
 from configs.settings import Build, Quality, Settings, Storage
-from pipeline.artifact import Ids, index_prefix, open_store
-from pipeline.assemble import SHARD, assemble, candidate_key
+from pipeline.artifact import Ids, open_store
+from pipeline.assemble import Part, assemble, assemble_all, key_of
 from pipeline.build import Order, build
 from pipeline.errors import IndexRefused
 from pipeline.evaluate import decision
@@ -23,6 +23,7 @@ from pipeline.generate.faces import Generator
 from pipeline.progress import Lines
 from pipeline.quality.decision import Decision
 from pipeline.quality.reading import read_report
+from pipeline.recipes.candidate import Candidate
 from pipeline.recipes.models import Codes, key
 from pipeline.stage import Done, Item, Stage, serial
 from pipeline.train import models
@@ -72,9 +73,9 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def rewrite(work: Work, key: str, what: str, data: bytes) -> None:
+def rewrite(work: Work, part: Part, data: bytes) -> None:
     """Damage done by the build itself: the checksum is that of the damaged file."""
-    work.save_json(f"assembled/{what}.json", asdict(work.bucket.write(key, data)))
+    work.save_json(f"assembled/{part.name}.json", asdict(work.bucket.write(key_of(work, part), data)))
 
 
 def exchanged(count: int) -> np.ndarray:
@@ -86,9 +87,9 @@ def exchanged(count: int) -> np.ndarray:
 
 def permute_names(what: str) -> Damage:
     def damage(work: Work) -> None:
-        key = index_prefix(work.spec.label, work.spec.index_id) + SHARD + f"{what}.dat"
-        names = Ids.open(work.bucket.read(key))
-        rewrite(work, key, what, Ids.encode(names.take(exchanged(len(names)))))
+        part = Part(what, "", 0)
+        names = Ids.open(work.bucket.read(key_of(work, part)))
+        rewrite(work, part, Ids.encode(names.take(exchanged(len(names)))))
 
     return damage
 
@@ -102,15 +103,15 @@ def another_codebook(work: Work) -> None:
 def codes_of_another_codebook(work: Work) -> None:
     """The choosing half has seen a sound index; the file is exchanged before the gate."""
     another_codebook(work)
-    assemble(work, "scan")
+    assemble(work, Part("index", "scan", 0))
 
 
 def permute_rows(work: Work) -> None:
-    key, width = candidate_key(work, "exact"), 2 * work.spec.dim
-    data = work.bucket.read(key)
+    part, width = Part("index", "exact", 0), 2 * work.spec.dim
+    data = work.bucket.read(key_of(work, part))
     first = len(data) - ROWS * width
     rows = np.frombuffer(data[first:], np.uint8).reshape(ROWS, width)
-    rewrite(work, key, "exact", data[:first] + rows[exchanged(ROWS)].tobytes())
+    rewrite(work, part, data[:first] + rows[exchanged(ROWS)].tobytes())
 
 
 def test_an_index_that_changes_after_the_choice_is_refused(gallery: Path, tmp_path: Path) -> None:
@@ -158,12 +159,11 @@ def test_a_late_exact_index_with_exchanged_names_is_refused(gallery: Path, tmp_p
 def test_a_late_exact_index_with_exchanged_rows_is_refused(
     gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged(work: Work, name: str) -> int:
-        rows = assemble(work, name)
+    def damaged(work: Work, candidate: Candidate) -> None:
+        assemble_all(work, candidate)
         permute_rows(work)
-        return rows
 
-    monkeypatch.setattr(pipeline.quality.late, "assemble", damaged)
+    monkeypatch.setattr(pipeline.quality.answers, "assemble_all", damaged)
     decided = Bench({"encode": another_codebook}).refused(gallery, tmp_path, recipe="auto")
     assert decided.name == "exact"
     assert 0.05 < decided.quality["added_fnir"] < 0.15

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pipeline.artifact import (
-    FORMAT,
     ArtifactCorrupt,
     Descriptor,
     File,
@@ -68,7 +67,7 @@ def write(folder: Path, recipe: str, rows: np.ndarray) -> Manifest:
     shards = (Shard(rows=len(rows), files=files, memory=Memory(anonymous=0, mapped=0)),)
     kind, parameters = ("cells", {"assignments": 2}) if recipe == "double" else (recipe, {})
     return Manifest(
-        format=FORMAT, label="l", index_id="i", created="2026-01-01T00:00:00+00:00", recipe=kind, parameters=parameters,
+        format=1, label="l", index_id="i", created="2026-01-01T00:00:00+00:00", recipe=kind, parameters=parameters,
         descriptor=Descriptor(version="test", dim=DIM), count=len(rows), point=POINTS[recipe], points=(), quality={},
         delta_seq=0, watermark=None, shards=shards, seed=1, versions={}, forced=False, rejects={},
         content_digest=content_digest(kind, parameters, POINTS[recipe], shards),

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import numpy as np
 
 from pipeline.artifact import (
-    FORMAT,
     Descriptor,
     Ids,
     Manifest,
@@ -17,6 +16,7 @@ from pipeline.artifact import (
     Shard,
     Store,
     content_digest,
+    format_of,
     index_prefix,
     publish,
 )
@@ -52,7 +52,7 @@ def publish_lists(store: Store, names: list[str], dim: int, version: str) -> dic
 def _manifest(about: tuple[str, str, str, int], shards: tuple[Shard, ...]) -> Manifest:
     label, index_id, version, dim = about
     return Manifest(
-        format=FORMAT, label=label, index_id=index_id, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        format=format_of(shards), label=label, index_id=index_id, created=datetime.now(UTC).isoformat(timespec="seconds"),
         descriptor=Descriptor(version=version, dim=dim), count=ROWS, recipe="exact", parameters={}, point=Point(0, 0),
         points=(), quality={}, delta_seq=0, watermark=None, shards=shards, seed=1, versions={}, forced=False,
         rejects={"count": 0}, content_digest=content_digest("exact", {}, Point(0, 0), shards),

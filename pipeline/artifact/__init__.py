@@ -28,6 +28,7 @@ from pipeline.artifact.manifest import (
     Point,
     Shard,
     content_digest,
+    format_of,
     index_prefix,
     quoted,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "content_digest",
+    "format_of",
     "head_key",
     "index_prefix",
     "list_heads",

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass, field
 from urllib.parse import unquote
 
 from pipeline.artifact.errors import ArtifactCorrupt, ArtifactMissing, FormatTooNew
-from pipeline.artifact.manifest import FORMAT, MANIFEST, Manifest, index_prefix, quoted
+from pipeline.artifact.manifest import MANIFEST, Manifest, index_prefix, quoted
 from pipeline.artifact.store import Store
 from pipeline.artifact.typed import built
 
 CATALOG = "catalog/"
+
+HEAD = 1
+"""The newest format of a head that this version writes and reads; it has its own count, since it changes less often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Head:
     fences: dict[str, int] = field(default_factory=dict)
     """The newest leadership token of each role that has written here."""
     segments: tuple[Segment, ...] = ()
-    format: int = FORMAT
+    format: int = HEAD
 
     def to_json(self) -> bytes:
         """Canonical JSON."""
@@ -47,9 +50,9 @@ class Head:
             value = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise ArtifactCorrupt(f"{key}: expected JSON, got {data[:20]!r}… ({error})") from None
-        if isinstance(value, dict) and isinstance(value.get("format"), int) and value["format"] > FORMAT:
+        if isinstance(value, dict) and isinstance(value.get("format"), int) and value["format"] > HEAD:
             raise FormatTooNew(
-                f"{key}: expected format {FORMAT} or older, got {value['format']}: update this installation"
+                f"{key}: expected format {HEAD} or older, got {value['format']}: update this installation"
             )
         return built(cls, {"fences": {}, **value} if isinstance(value, dict) else value, key)
 

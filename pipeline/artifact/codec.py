@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -87,14 +87,39 @@ class Ids:
         return cls("str", offsets, text)
 
     @classmethod
-    def concatenate(cls, parts: Iterable[Ids]) -> bytes:
-        """The bytes of parts laid end to end."""
-        parts = list(parts)
-        if len({part.kind for part in parts}) > 1:
-            return cls.encode([name for part in parts for name in part])
-        if not parts or parts[0].kind == "str":
-            return cls.encode([name for part in parts for name in part])
-        return cls(parts[0].kind, np.concatenate([part._values for part in parts])).to_bytes()
+    def stream(cls, parts: Callable[[], Iterable[Ids]]) -> Iterator[Data]:
+        """The file of parts laid end to end, holding one at a time; `parts` is called for each pass over them.
+
+        Parts of several kinds become strings.
+        """
+        kinds, count = set(), 0
+        for part in parts():
+            kinds.add(part.kind)
+            count += len(part)
+        kind = kinds.pop() if len(kinds) == 1 else "str"
+        yield HEADER.pack(MAGIC, KINDS.index(kind) + 1, 0, count)
+        if kind != "str":
+            yield from (part._values.tobytes() for part in parts())
+            return
+        yield bytes(8)
+        end = 0
+        for part in parts():
+            offsets = part.as_text()._values[1:]
+            yield (offsets + np.uint64(end)).astype("<u8").tobytes()
+            end += int(offsets[-1]) if len(offsets) else 0
+        yield from (part.as_text()._text for part in parts())
+
+    def as_text(self) -> Ids:
+        """The same names as strings."""
+        return self if self.kind == "str" else Ids.of([str(name) for name in self])
+
+    def cut(self, rows: slice) -> Ids:
+        """The names from row `rows.start` to `rows.stop`."""
+        if self.kind != "str":
+            return Ids(self.kind, self._values[rows])
+        offsets = self._values[rows.start : rows.stop + 1]
+        first, last = int(offsets[0]), int(offsets[-1])
+        return Ids("str", offsets - offsets[0], self._text[first:last])
 
     def to_bytes(self) -> bytes:
         """The file."""

@@ -13,8 +13,12 @@ from pipeline.artifact.errors import ArtifactCorrupt, ArtifactError, FormatTooNe
 from pipeline.artifact.files import File
 from pipeline.artifact.typed import built
 
-FORMAT = 1
-"""The newest format that this version writes and reads."""
+FORMAT = 2
+"""The newest format that this version writes and reads.
+
+An index of one shard is written as format 1, which older readers know; they would take the first of several shards for
+the whole, so that several are format 2, which they refuse.
+"""
 
 MANIFEST = "meta.json"
 
@@ -101,6 +105,11 @@ class Manifest:
                 f"{key}: expected format {FORMAT} or older, got {value['format']}: update this installation, then try again"
             )
         return built(cls, value, key)
+
+
+def format_of(shards: Sequence[Shard]) -> int:
+    """The oldest format that an index of these shards may say, so that whoever can read it does."""
+    return 1 if len(shards) == 1 else 2
 
 
 def content_digest(recipe: str, parameters: dict[str, Any], point: Point, shards: Sequence[Shard]) -> str:

@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 
 from pipeline.artifact.catalog import Head, head_key, read_head
-from pipeline.artifact.errors import ArtifactChanged, ArtifactMissing, FenceTooOld
-from pipeline.artifact.manifest import MANIFEST, Manifest, index_prefix
+from pipeline.artifact.errors import ArtifactChanged, ArtifactError, ArtifactMissing, FenceTooOld
+from pipeline.artifact.manifest import MANIFEST, Manifest, format_of, index_prefix
 from pipeline.artifact.store import Store
 
 BUILD = "build"
@@ -24,8 +24,14 @@ def publish(store: Store, manifest: Manifest, *, fence: int = 0, written: bool =
     """Commit an index whose files are in place, and make it the one that serves.
 
     `written` says that the manifest is there already, of an interrupted run.  Raises ArtifactExists
-    when it is there unexpectedly, FenceTooOld when a newer leader has written the head.
+    when it is there unexpectedly, FenceTooOld when a newer leader has written the head, ArtifactError for several shards
+    in a format whose readers know one.
     """
+    if manifest.format < format_of(manifest.shards):
+        raise ArtifactError(
+            f"{manifest.label} {manifest.index_id}: expected format {format_of(manifest.shards)} for {len(manifest.shards)} "
+            f"shards, got {manifest.format}"
+        )
     if not written:
         store.create(index_prefix(manifest.label, manifest.index_id) + MANIFEST, manifest.to_json())
     return move_head(store, manifest.label, manifest.index_id, fence=fence)

@@ -97,6 +97,10 @@ class Store(ABC):
         finally:
             part.unlink(missing_ok=True)
 
+    def place(self, key: str, path: Path, *, expect: File) -> None:
+        """Let the object lie at a local path, for reading alone: downloaded and verified, unless it is in a folder here."""
+        self.download(key, path, expect=expect)
+
     def check_conditions(self) -> None:
         """Raise ConditionsIgnored if the store grants conditional writes that it must refuse."""
         from pipeline.artifact.probe import probe

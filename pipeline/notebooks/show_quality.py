@@ -46,11 +46,11 @@ def overview(report: Report) -> Table:
     decision, manifest = report.data["decision"], report.manifest
     quality, ends = decision["quality"], decision["intervals"]
     names = [(key, name) for key, name, _ in FIGURES]
-    memory = manifest.shards[0].memory
+    anonymous, mapped = (sum(getattr(one.memory, name) for one in manifest.shards) for name in ("anonymous", "mapped"))
     rows = [
         ("rows, dimensions", f"{manifest.count:,} × {manifest.descriptor.dim}", ""),
         ("recipe", f"{manifest.recipe}, {manifest.point.nprobe} probed, {manifest.point.rerank} re-ranked", ""),
-        ("memory of its own, mapped", f"{nbytes(memory.anonymous)}, {nbytes(memory.mapped)}", ""),
+        ("memory of its own, mapped", f"{nbytes(anonymous)}, {nbytes(mapped)}", ""),
         ("threshold", f"{quality['threshold']:.4f}", ""),
         *((name, share(quality[key]), between(ends[key])) for key, name in names),
         ("target of added FNIR, bound", f"{quality['target']:g}, {share(quality['added_fnir_bound'])}", ""),

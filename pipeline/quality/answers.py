@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from pipeline.artifact import Ids, Point
-from pipeline.assemble import built_ahead, open_candidate
-from pipeline.quality.arrays import Numbers
+from pipeline.assemble import Part, assemble_all, built_ahead, candidate_named, extent_of, key_of, parts
+from pipeline.candidates import open_candidate
+from pipeline.quality.arrays import Lists, Numbers
 from pipeline.quality.bounds import interval
 from pipeline.quality.figures import Figures, Side
 from pipeline.quality.gate import Measured
-from pipeline.quality.late import assembled, misplaced, names
+from pipeline.quality.late import misplaced
 from pipeline.quality.measure import search
 from pipeline.quality.naming import misnamed
 from pipeline.quality.persons import NOBODY
 from pipeline.quality.probes import GATING
 from pipeline.quality.trial import Trial
-from pipeline.sample import candidates
+from pipeline.recipes.candidate import Candidate
 from pipeline.workspace import Work
+
+NONE: Numbers = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,37 +71,37 @@ class Gate:
         return self._known[point.where]
 
     def _asked(self, point: Measured) -> Answers:
-        candidate = next(one for one in candidates(self.work) if one.name == point.name)
-        if not built_ahead(self.work, candidate):
-            return self._late(point.name)
-        with open_candidate(self.work, point.name) as index:
-            sides = []
-            for part in self.parts:
-                queries = np.ascontiguousarray(self.trial.probes.queries[part])
-                where = Point(point.nprobe, point.rerank)
-                found, _ = search(index, queries, self.trial.depth(part), where)
-                sides.append(self.trial.answered(index, found, part, where))
-            return self._checked(sides, index.ids, index.people, np.empty(0, np.int64))
-
-    def _late(self, name: str) -> Answers:
-        """Of exact search of a long list, which is assembled only now: the truth, less what it does not hold."""
-        assembled(self.work, name)
+        candidate = candidate_named(self.work, point.name)
+        if built_ahead(self.work, candidate):
+            return self._checked(candidate, self._searched(candidate, Point(point.nprobe, point.rerank)), NONE)
+        # exact search of a long list, which is assembled only now: the truth, less what it does not hold
+        assemble_all(self.work, candidate)
         sides = [self.trial.exact(part) for part in self.parts]
-        gone = misplaced(self.work, name)
-        with names(self.work, "ids") as ids:
-            if not self.trial.grouping.by_person:
-                return self._checked(sides, ids, None, gone)
-            with names(self.work, "people") as people:
-                return self._checked(sides, ids, people, gone)
+        return self._checked(candidate, sides, misplaced(self.work, candidate))
 
-    def _checked(self, sides: list[Side], ids: Ids, people: Ids | None, gone: Numbers) -> Answers:
+    def _searched(self, candidate: Candidate, point: Point) -> list[Side]:
+        """What the shards find together; one is open at a time."""
+        total: list[Lists | None] = [None for _ in self.parts]
+        for shard in range(candidate.shards):
+            with open_candidate(self.work, candidate, shard) as index:
+                for side, part in enumerate(self.parts):
+                    queries = np.ascontiguousarray(self.trial.probes.queries[part])
+                    found, _ = search(index, queries, self.trial.depth(part), point)
+                    total[side] = self.trial.joined(total[side], self.trial.found(index, found, part, point))
+        return [self.trial.side(lists, part) for lists, part in zip(total, self.parts, strict=True) if lists]
+
+    def _checked(self, candidate: Candidate, sides: list[Side], gone: Numbers) -> Answers:
         """The answers without the rows `gone`, and without those found that carry somebody else's name."""
         numbers = np.concatenate([side.lists[1].ravel() for side in sides])
-        wrong = misnamed(self.work, ids, numbers)
-        if self.trial.grouping.by_person and people is not None:
-            wrong = np.union1d(wrong, misnamed(self.work, people, numbers, "people"))
+        named = ("ids", "people") if self.trial.grouping.by_person else ("ids",)
+        files = [part for part in parts(self.work, candidate) if part.what in named]
+        wrong = reduce(np.union1d, (self._misnamed(part, numbers) for part in files), NONE)
         bad = np.union1d(wrong, gone)
         return Answers(_without(sides[0], bad), _without(sides[1], bad), len(wrong))
+
+    def _misnamed(self, part: Part, numbers: Numbers) -> Numbers:
+        with closing(Ids.open(self.work.bucket.read(key_of(self.work, part)))) as names:
+            return misnamed(self.work, names, numbers, part.what, extent_of(self.work, part).first)
 
 
 def _without(side: Side, wrong: Numbers) -> Side:

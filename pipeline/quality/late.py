@@ -6,44 +6,37 @@ the same rows under the same names; comparing bytes takes a second a gigabyte, s
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import numpy as np
 
-from pipeline.artifact import ArtifactCorrupt, Ids, index_prefix
-from pipeline.assemble import SHARD, assemble, candidate_key
+from pipeline.artifact import ArtifactCorrupt
+from pipeline.assemble import extent_of, key_of, parts
 from pipeline.quality.arrays import Numbers
+from pipeline.recipes.candidate import Candidate
+from pipeline.sharding import Extent, pieces
 from pipeline.workspace import Work
 
 
-def assembled(work: Work, name: str) -> None:
-    """Assemble the candidate unless an earlier run did."""
-    if f"assembled/{name}.json" not in work.keys("assembled/"):
-        assemble(work, name)
+def misplaced(work: Work, candidate: Candidate) -> Numbers:
+    """Rows whose stored half floats are not the source's, sorted; a partition of a shard is read at a time.
 
-
-def names(work: Work, what: str) -> closing[Ids]:
-    """The index's `ids` or `people`, to be closed."""
-    return closing(
-        Ids.open(work.bucket.read(index_prefix(work.spec.label, work.spec.index_id) + SHARD + f"{what}.dat"))
-    )
-
-
-def misplaced(work: Work, name: str) -> Numbers:
-    """Rows whose stored half floats are not the source's, sorted; a partition is read at a time.
-
-    Raises ArtifactCorrupt when the file cannot hold the rows.
+    Raises ArtifactCorrupt when a file cannot hold its rows.
     """
-    key, width = candidate_key(work, name), 2 * work.spec.dim
-    first = work.bucket.size(key) - work.total() * width
+    files = [part for part in parts(work, candidate) if part.what == "index"]
+    return np.concatenate([_misplaced(work, key_of(work, part), extent_of(work, part)) for part in files])
+
+
+def _misplaced(work: Work, key: str, extent: Extent) -> Numbers:
+    width = 2 * work.spec.dim
+    first = work.bucket.size(key) - extent.rows * width
     if first < 0:
         raise ArtifactCorrupt(
-            f"{key}: expected {work.total()} rows of {width} bytes, got {work.bucket.size(key)} bytes: remove the work folder"
+            f"{key}: expected {extent.rows} rows of {width} bytes, got {work.bucket.size(key)} bytes: remove the work folder"
         )
     wrong: list[Numbers] = []
-    for part, count in enumerate(work.census()["kept"]):
-        start = work.first(part)
-        stored = np.frombuffer(work.bucket.read_range(key, first + start * width, count * width), np.uint8)
-        source = np.ascontiguousarray(work.rows(part), np.float16).view(np.uint8)
-        wrong.append(start + np.flatnonzero((stored.reshape(count, width) != source).any(axis=1)))
+    for piece in pieces(work.census()["kept"], extent):
+        source = np.ascontiguousarray(work.rows(piece.partition)[piece.rows], np.float16).view(np.uint8)
+        start = first + piece.place.start * width
+        stored = np.frombuffer(work.bucket.read_range(key, start, source.size), np.uint8)
+        different = (stored.reshape(source.shape) != source).any(axis=1)
+        wrong.append(extent.first + piece.place.start + np.flatnonzero(different))
     return np.concatenate(wrong)

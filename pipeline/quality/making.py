@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.clustering.sampled import whole_sample
 from pipeline.errors import BuildError
 from pipeline.quality.arrays import Floats, Numbers
 from pipeline.quality.bounds import needed
@@ -16,7 +17,6 @@ from pipeline.quality.noise import shipped
 from pipeline.quality.persons import Persons
 from pipeline.quality.probe_file import from_file
 from pipeline.quality.probes import Chosen, ProbeSet, joined
-from pipeline.clustering.sampled import whole_sample
 from pipeline.workspace import Work
 
 NOISE = "noise.json"

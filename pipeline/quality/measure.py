@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from pipeline.artifact import Point
 from pipeline.quality.arrays import Floats, Lists
-from pipeline.search.index import Index
 
 BATCH = 256
 """Probes searched at a time for their answers."""
@@ -46,7 +47,34 @@ class Times:
     speeds: tuple[Speed, ...]
 
 
-def search(index: Index, queries: Floats, depth: int, point: Point) -> tuple[Lists, list[float]]:
+class Searched(Protocol):
+    """A shard, or an index of one."""
+
+    @property
+    def rows(self) -> int:
+        """How many it has."""
+        ...
+
+    def search(self, queries: Floats, k: int, *, point: Point) -> Lists:
+        """See `pipeline.search.index.Index.search`; numbers are those of the build."""
+        ...
+
+
+def together(times: Sequence[Times]) -> Times:
+    """The times of shards as those of one index: sums of what each takes, as one core would search them in turn.
+
+    The sum of 99th percentiles is only an estimate of that of the whole.
+    """
+    speeds = []
+    for each in zip(*(one.speeds for one in times), strict=True):
+        middle, slowest = sum(one.p50_ms for one in each), sum(one.p99_ms for one in each)
+        speeds.append(
+            Speed(each[0].batch, each[0].batch / middle * 1e3, middle, slowest, min(one.calls for one in each))
+        )
+    return Times(sum(one.batch_us for one in times), tuple(speeds))
+
+
+def search(index: Searched, queries: Floats, depth: int, point: Point) -> tuple[Lists, list[float]]:
     """Search (p, d) float32 queries for `depth` rows each in batches: what came back, with the seconds of each batch."""
     found = [(np.empty((0, depth), np.float32), np.empty((0, depth), np.int64))]
     seconds = []
@@ -57,7 +85,7 @@ def search(index: Index, queries: Floats, depth: int, point: Point) -> tuple[Lis
     return (np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])), seconds
 
 
-def measure(index: Index, queries: Floats, depth: int, point: Point) -> tuple[Lists, Times]:
+def measure(index: Searched, queries: Floats, depth: int, point: Point) -> tuple[Lists, Times]:
     """Answers to (p, d) float32 queries, `depth` rows each, with times in batches of several sizes."""
     index.search(queries[:BATCH], depth, point=point)  # the first touch of mapped rows is not what is measured
     lists, batches = search(index, queries, depth, point)
@@ -75,7 +103,7 @@ class Loop:
     limit_s: float
 
 
-def _speed(index: Index, queries: Floats, point: Point, loop: Loop) -> Speed:
+def _speed(index: Searched, queries: Floats, point: Point, loop: Loop) -> Speed:
     """Time calls that go through the probes again and again, of few probes too."""
     calls: list[float] = []
     while len(calls) < MOST_CALLS and (len(calls) < LEAST_CALLS or sum(calls) < loop.limit_s):

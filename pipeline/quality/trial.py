@@ -13,11 +13,11 @@ from pipeline.quality.arrays import Lists, Numbers
 from pipeline.quality.figures import RECALL_AT, Figures, Rule, Side, compare, threshold_at
 from pipeline.quality.grouping import PERSON, Grouping
 from pipeline.quality.making import gallery_persons
+from pipeline.quality.measure import Searched
 from pipeline.quality.people_truth import exact_people
 from pipeline.quality.persons import Persons
 from pipeline.quality.probes import CHOOSING, ProbeSet
 from pipeline.quality.truth import exact_block, mates_in, ordered
-from pipeline.search.index import Index
 from pipeline.search.people import deepened
 from pipeline.workspace import Work
 
@@ -73,10 +73,13 @@ class Trial:
         people = self.persons.of(lists[1]) if self.grouping.by_person else None
         return Side(lists, mates_in(lists[1], self.probes, part, self.persons), people)
 
-    def answered(self, index: Index, found: Lists, part: Numbers, point: Point) -> Side:
-        """The candidates of an index whose first search for these probes found `found`: as a matcher answers."""
+    def found(self, index: Searched, found: Lists, part: Numbers, point: Point) -> Lists:
+        """What a shard whose first search for these probes found `found` has to say: as a matcher answers.
+
+        Rows as they are; where candidates are people, of each the best row, searched for as deep as it takes.
+        """
         if not self.grouping.by_person:
-            return self.side(found, part)
+            return found
         queries = self.probes.queries[part]
 
         def search(todo: Numbers, depth: int) -> Lists:
@@ -85,7 +88,11 @@ class Trial:
         def judge(todo: Numbers, rows: Lists) -> Lists:
             return self.grouping.candidates(rows, self.probes, part[todo])
 
-        return self.side(deepened(found, judge, search, self.grouping.k, index.rows), part)
+        return deepened(found, judge, search, self.grouping.k, index.rows)
+
+    def joined(self, total: Lists | None, found: Lists) -> Lists:
+        """What another shard has found beside what is known."""
+        return self.grouping.joined(total, found, found[0].shape[1]) if total else found
 
     def figures(self, part: Numbers, index: Side) -> Figures:
         """Figures of an index's answers."""

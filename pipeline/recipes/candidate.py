@@ -26,6 +26,12 @@ class Facts:
     """Milliseconds that the search of one request alone may take; 0 = no limit."""
     assignments: int = 1
     """Cells that a row is put into."""
+    shards: int = 0
+    """Shards that are wanted; 0 = as few as `shard_bytes` allows."""
+    shard_bytes: int = 0
+    """Bytes of memory that a loaded shard may take; 0 = no limit."""
+    partition_rows: int = 1
+    """Rows of a task: no shard is smaller, unless so many are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,15 @@ class Candidate:
     dim: int
     parameters: dict[str, Any]
     points: tuple[Point, ...]
+    shards: int = 1
+    """Parts of about the same number of rows, each with the same model."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON fields."""
         points = [[point.nprobe, point.rerank] for point in self.points]
         return {
             "name": self.name, "recipe": self.recipe, "rows": self.rows, "dim": self.dim,
-            "parameters": self.parameters, "points": points,
+            "parameters": self.parameters, "points": points, "shards": self.shards,
         }  # fmt: skip
 
     @classmethod

@@ -8,14 +8,17 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.artifact import Memory, Point
+from pipeline.errors import BuildError
 from pipeline.recipes import costs
 from pipeline.recipes.candidate import Candidate, Facts
 from pipeline.recipes.models import Cells, Codes, Model, Stored, encoded_key
 from pipeline.recipes.recipe import Recipe
 from pipeline.search.assembly import Model as Trained
-from pipeline.search.assembly import coded_index
+from pipeline.search.assembly import coded_file
+from pipeline.sharding import Extent, pieces
 from pipeline.workspace import Work
 
 ROW_BYTES = {"int8": 1, "float16": 2, "float32": 4}
@@ -55,23 +58,36 @@ class Coded(Recipe):
         found: list[Model] = [_codes(its), Stored(its["rerank"])]
         return [cells_of(its), *found] if "nlist" in its else found
 
-    def index_file(self, work: Work, candidate: Candidate) -> Iterator[memoryview]:
-        """One faiss file, made whole."""
-        its, numbers = candidate.parameters, range(work.partitions())
+    def index_file(self, work: Work, candidate: Candidate, extent: Extent) -> Iterator[memoryview]:
+        """One faiss file, made whole: twice the shard's codes are in memory."""
+        its = candidate.parameters
         codes = _codes(its)
         transform = codes.transform(work)
-        made = np.concatenate([work.load(encoded_key(codes, number)) for number in numbers])
         centroids, cells = np.zeros((1, its["out"]), np.float32), None
         if "nlist" in its:
             coarse = cells_of(its)
             centroids = coarse.centroids(work)[:, transform.order]
-            cells = np.concatenate([work.load(encoded_key(coarse, number)) for number in numbers])
-        yield coded_index(Trained(transform.matrix, codes.codebook(work), centroids), cells, made).data
+            cells = _gathered(work, coarse, extent)
+        model = Trained(transform.matrix, codes.codebook(work), centroids)
+        yield from coded_file(model, cells, _gathered(work, codes, extent))
 
     def _beside(self, candidate: Candidate, point: Point) -> float:
         its = candidate.parameters
         fixed = costs.REQUEST + costs.projection(candidate.dim, its["out"])
         return fixed + costs.reranking(point.rerank * its.get("assignments", 1), its["row_bytes"])
+
+
+def _gathered(work: Work, model: Model, extent: Extent) -> NDArray[Any]:
+    """What the model made of the rows of a shard, (n, …), a partition at a time."""
+    found: NDArray[Any] | None = None
+    for piece in pieces(work.census()["kept"], extent):
+        made = work.load(encoded_key(model, piece.partition))
+        if found is None:
+            found = np.empty((extent.rows, *made.shape[1:]), made.dtype)
+        found[piece.place] = made[piece.rows]
+    if found is None:
+        raise BuildError(f"shard {extent.shard}: expected rows {extent.first} to {extent.stop}, got none")
+    return found
 
 
 def code_parameters(facts: Facts, codes: Codes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pipeline.recipes.candidate import Candidate, Facts
 from pipeline.recipes.models import Model
 from pipeline.recipes.recipe import Recipe
 from pipeline.search.assembly import RowCoder
+from pipeline.sharding import Extent, pieces
 from pipeline.workspace import Work
 
 
@@ -40,8 +41,8 @@ class Exact(Recipe):
         """Nothing is trained."""
         return ()
 
-    def index_file(self, work: Work, candidate: Candidate) -> Iterator[memoryview]:
+    def index_file(self, work: Work, candidate: Candidate, extent: Extent) -> Iterator[memoryview]:
         """A header, then the rows of each partition."""
-        yield memoryview(RowCoder("float16", work.spec.dim, np.empty(0, np.float32)).header(work.total()))
-        for number in range(work.partitions()):
-            yield np.ascontiguousarray(work.rows(number), np.float16).data.cast("B")
+        yield memoryview(RowCoder("float16", work.spec.dim, np.empty(0, np.float32)).header(extent.rows))
+        for piece in pieces(work.census()["kept"], extent):
+            yield np.ascontiguousarray(work.rows(piece.partition)[piece.rows], np.float16).data.cast("B")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.artifact import Memory, Point
 from pipeline.recipes.candidate import Candidate, Facts
 from pipeline.recipes.models import Model
+from pipeline.sharding import Extent
 from pipeline.workspace import Work
 
 
@@ -40,5 +41,5 @@ class Recipe(ABC):
         """What must be trained, and made of each partition."""
 
     @abstractmethod
-    def index_file(self, work: Work, candidate: Candidate) -> Iterator[memoryview]:
-        """The contents of `index.dat`."""
+    def index_file(self, work: Work, candidate: Candidate, extent: Extent) -> Iterator[memoryview]:
+        """The contents of `index.dat` of the shard that holds these rows."""

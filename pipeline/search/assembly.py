@@ -7,13 +7,18 @@ exact recipe) are a short header followed by the codes, so that they can be stre
 from __future__ import annotations
 
 import struct
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.search.index import Floats, Numbers
+from pipeline.artifact.store import CHUNK
+from pipeline.search.index import Floats
+from pipeline.search.lists import fill
 
 TYPES = {
     "int8": faiss.ScalarQuantizer.QT_8bit,
@@ -83,10 +88,28 @@ class Model:
 
 
 def coded_index(model: Model, cells: NDArray[np.int32] | None, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bytes of a coded index over all rows: codes (n, bytes), the cells of each row (n, assignments) or None for one.
+    """The bytes of a coded index over all rows: codes (n, bytes), the cells of each row (n, assignments) or None for one."""
+    whole, _held = _whole(model, cells, codes)
+    return faiss.serialize_index(whole)  # type: ignore[no-any-return]
 
-    4-bit codes are packed for fast-scan; 8-bit codes stay as a GPU wants them.  Codes are of the
-    projected rows themselves, not of residuals, so that scan and cells share them.
+
+def coded_file(model: Model, cells: NDArray[np.int32] | None, codes: NDArray[np.uint8]) -> Iterator[memoryview]:
+    """The same in chunks, by way of a temporary file, so that memory holds the codes and the index, but no third copy."""
+    with tempfile.TemporaryDirectory(prefix="lim-") as folder:
+        path = Path(folder) / "index.dat"
+        whole, held = _whole(model, cells, codes)
+        faiss.write_index(whole, str(path))
+        del whole, held
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield memoryview(chunk)
+
+
+def _whole(model: Model, cells: NDArray[np.int32] | None, codes: NDArray[np.uint8]) -> tuple[faiss.Index, object]:
+    """An index with the parts that it only points to, which must outlive it.
+
+    4-bit codes are packed for fast-scan; 8-bit codes stay as a GPU wants them.  Codes are of the projected rows
+    themselves, not of residuals, so that scan and cells share them.
     """
     groups, entries, _ = model.codebook.shape
     out, bits = model.matrix.shape[0], int(entries).bit_length() - 1
@@ -96,27 +119,10 @@ def coded_index(model: Model, cells: NDArray[np.int32] | None, codes: NDArray[np
     plain.by_residual = False
     faiss.copy_array_to_vector(np.ascontiguousarray(model.codebook).ravel(), plain.pq.centroids)
     plain.is_trained = True
-    _fill(plain, cells, codes)
     packed = faiss.IndexIVFPQFastScan(plain) if bits == 4 else plain
+    fill(packed, cells, codes)
     projection = faiss.LinearTransform(model.matrix.shape[1], out, False)
     faiss.copy_array_to_vector(np.ascontiguousarray(model.matrix).ravel(), projection.A)
     projection.is_trained = True
     whole = faiss.IndexPreTransform(projection, packed)
-    return faiss.serialize_index(whole)  # type: ignore[no-any-return]
-
-
-def _fill(index: faiss.IndexIVFPQ, cells: NDArray[np.int32] | None, codes: NDArray[np.uint8]) -> None:
-    """A row that is in two cells is entered twice, under the same number."""
-    if cells is None:
-        _add(index, 0, np.arange(len(codes), dtype=np.int64), codes)
-    else:
-        each = cells.shape[1]
-        order = np.argsort(cells.ravel(), kind="stable")
-        present, firsts = np.unique(cells.ravel()[order], return_index=True)
-        for cell, part in zip(present.tolist(), np.split(order // each, firsts[1:]), strict=True):
-            _add(index, cell, part, np.ascontiguousarray(codes[part]))
-    index.ntotal = len(codes)
-
-
-def _add(index: faiss.IndexIVFPQ, cell: int, numbers: Numbers, codes: NDArray[np.uint8]) -> None:
-    index.invlists.add_entries(cell, len(numbers), faiss.swig_ptr(numbers), faiss.swig_ptr(codes))
+    return whole, (coarse, plain, packed, projection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,26 @@ def expect(index: faiss.Index, kind: Any, *, path: Path, rows: int, dim: int) ->
 
 
 def stored_rows(path: Path, *, rows: int, dim: int) -> NDArray[np.float16]:
-    """The float16 rows (rows, dim) of an exact index's file, mapped.
+    """The float16 rows (rows, dim) of an exact index's file, mapped."""
+    offset = _first_row(path, rows=rows, dim=dim)
+    return (
+        np.memmap(path, np.float16, "r", offset=offset, shape=(rows, dim)) if rows else np.empty((0, dim), np.float16)
+    )
 
-    A float16 scalar-quantiser index ends in its codes, row after row, which are the rows themselves.
-    """
+
+def blocks_of_rows(path: Path, *, rows: int, dim: int, size: int) -> Iterator[NDArray[np.float16]]:
+    """The same rows, read `size` at a time."""
+    with path.open("rb") as file:
+        file.seek(_first_row(path, rows=rows, dim=dim))
+        for start in range(0, rows, size):
+            count = min(size, rows - start)
+            yield np.fromfile(file, np.float16, count * dim).reshape(count, dim)
+
+
+def _first_row(path: Path, *, rows: int, dim: int) -> int:
+    """Where the rows begin: a float16 scalar-quantiser index ends in its codes, row after row, which are the rows themselves."""
     index = read_index(path, mapped=True)
     expect(index, faiss.IndexScalarQuantizer, path=path, rows=rows, dim=dim)
     if index.sq.qtype != faiss.ScalarQuantizer.QT_fp16:
         raise ArtifactCorrupt(f"{path.name}: expected float16 rows, got scalar quantiser type {index.sq.qtype}")
-    offset = path.stat().st_size - rows * dim * 2
-    return (
-        np.memmap(path, np.float16, "r", offset=offset, shape=(rows, dim)) if rows else np.empty((0, dim), np.float16)
-    )
+    return path.stat().st_size - rows * dim * 2

@@ -8,23 +8,24 @@ import numpy as np
 
 from pipeline.artifact import Point
 from pipeline.device.products import largest
-from pipeline.search.codes import stored_rows
+from pipeline.search.codes import blocks_of_rows
 from pipeline.search.index import Floats, Index, Numbers, Opened
 from pipeline.search.removed import Removed
 
-BLOCK = 65_536
+BLOCK = 8_192
 """Rows converted to float32 at a time while loading."""
 
 
 class Exact(Index):
-    """All rows as float32 in memory; the file holds them as float16."""
+    """All rows as float32 in memory; the file holds them as float16, and is read, not mapped, so that they are there once."""
 
     def __init__(self, opened: Opened, index_file: Path) -> None:
         super().__init__(opened)
-        stored = stored_rows(index_file, rows=opened.rows, dim=opened.dim)
         self._rows = np.empty((opened.rows, opened.dim), np.float32)
-        for start in range(0, opened.rows, BLOCK):
-            self._rows[start : start + BLOCK] = stored[start : start + BLOCK]
+        start = 0
+        for block in blocks_of_rows(index_file, rows=opened.rows, dim=opened.dim, size=BLOCK):
+            self._rows[start : start + len(block)] = block
+            start += len(block)
 
     def _search(self, queries: Floats, k: int, point: Point, removed: Removed | None) -> tuple[Floats, Numbers]:
         some = min(k, self.rows)

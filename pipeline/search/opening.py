@@ -6,15 +6,20 @@ from pathlib import Path
 
 from pipeline.artifact import ArtifactCorrupt, Ids, Manifest
 from pipeline.search.coded import Coded
+from pipeline.search.coded_read import CodedRead
 from pipeline.search.exact import Exact
 from pipeline.search.index import Index, Opened
 
 
-def open_index(folder: Path, manifest: Manifest, shard: int = 0, *, device: str = "cpu") -> Index:
+def open_index(
+    folder: Path, manifest: Manifest, shard: int = 0, *, device: str = "cpu", most_mapped: int | None = None
+) -> Index:
     """Open shard `shard` of the index that `manifest` describes, whose files lie in `folder`.
 
     `device` is `cpu`, `auto` (a GPU where one answers that can hold and search this index, else the
     CPU, with a line in the log) or `gpu` (the same, but ConfigError when there is no GPU at all).
+    Rows that re-rank are mapped, since mapped pages are the kernel's to drop; yet they count as memory of the process,
+    so that a worker with a limit has files of more than `most_mapped` bytes read instead, row by row, which takes longer.
     The files are trusted to be those of the manifest: the cache compared their checksums.
     Raises ArtifactCorrupt for a file that is not what the recipe needs, ArtifactMissing for none.
     """
@@ -33,5 +38,8 @@ def open_index(folder: Path, manifest: Manifest, shard: int = 0, *, device: str 
     if manifest.recipe == "exact":
         return Exact(opened, folder / "index.dat")
     if manifest.recipe in ("scan", "cells", "ivfpq"):
-        return Coded(opened, folder / "index.dat", folder / "vectors.dat")
+        vectors = folder / "vectors.dat"
+        if most_mapped is not None and vectors.exists() and vectors.stat().st_size > most_mapped:
+            return CodedRead(opened, folder / "index.dat", vectors)
+        return Coded(opened, folder / "index.dat", vectors)
     raise ArtifactCorrupt(f"meta.json: expected the recipe exact, scan, cells or ivfpq, got {manifest.recipe!r}")

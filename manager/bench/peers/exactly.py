@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from manager.bench.peers.engine import BATCH, BLOCK, Engine, Floats, Knobs, Numbers, Site, library
-from pipeline.artifact import FORMAT, Descriptor, Ids, Manifest, Memory, Point, Shard, content_digest
+from pipeline.artifact import Descriptor, Ids, Manifest, Memory, Point, Shard, content_digest, format_of
 from pipeline.device.threads import set_threads
 from pipeline.search.assembly import RowCoder
 from pipeline.search.index import Index
@@ -119,7 +119,7 @@ class Flat(Engine):
 def _manifest(rows: int, dim: int) -> Manifest:
     shards = (Shard(rows=rows, files=(), memory=Memory(anonymous=rows * dim * 4, mapped=8 * rows)),)
     return Manifest(
-        format=FORMAT, label="bench", index_id="exact", created=datetime.now(UTC).isoformat(timespec="seconds"),
+        format=format_of(shards), label="bench", index_id="exact", created=datetime.now(UTC).isoformat(timespec="seconds"),
         descriptor=Descriptor(version="bench", dim=dim), count=rows, recipe="exact", parameters={}, point=Point(0, 0),
         points=(), quality={}, delta_seq=0, watermark=None, shards=shards, seed=1, versions={}, forced=False,
         rejects={"count": 0}, content_digest=content_digest("exact", {}, Point(0, 0), shards),
