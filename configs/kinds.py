@@ -57,7 +57,7 @@ Limit = Annotated[float, Range(0)]
 Confidence = Annotated[float, Range(0.5, 0.999999)]
 RedisUrl = Annotated[str, Form(r"(rediss?|unix)://.+", "redis://…, rediss://… or unix://…")]
 HttpUrl = Annotated[str, Form(r"|https?://.+", "http://…, https://… or empty")]
-Scheduler = Annotated[str, Form(r"|serial|\w+://.+", "tcp://…, `serial` or empty")]
+SchedulerUrl = Annotated[str, Form(r"|serial|\w+://.+", "tcp://…, `serial` or empty")]
 Token = Annotated[str, Form(r"|[!-~]{16,}", "16 or more printable ASCII characters without spaces, or empty")]
 Word = Annotated[str, Form(r"\S+", "a name without spaces")]
 

@@ -20,7 +20,7 @@ from configs.kinds import (
     Port,
     Rate,
     RedisUrl,
-    Scheduler,
+    SchedulerUrl,
     Seconds,
     Seed,
     Share,
@@ -82,7 +82,7 @@ class Cache(Section):
 class Dask(Section):
     """Where a build's tasks run."""
 
-    scheduler: Scheduler = ""
+    scheduler: SchedulerUrl = ""
     """tcp://… of a scheduler; empty = workers of the command's own; `serial` = in the command's process."""
     workers: CountOrAuto = 0
     """Workers to start when there is no scheduler; 0 = one per core."""
@@ -95,6 +95,40 @@ class Dask(Section):
     return_timeout_s: Seconds = 300.0
     """Seconds that a build waits for a scheduler that went away while it was running, and for the first worker after
     it: a supervisor starts it again at the same address, the indexers rejoin, the build goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Scheduler(Section):
+    """The Dask scheduler that `lim scheduler` runs."""
+
+    host: Word = "127.0.0.1"
+    """Address to listen on, for tasks and for the dashboard; whoever reaches it can run code on the workers."""
+    port: Port = 8786
+    """Port that indexers and builds connect to; 0 = a free one, which no indexer finds again after a restart."""
+    dashboard_port: Port = 8787
+    """Port of the Dask dashboard with the page *LIM builds*; 0 = a free one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Indexer(Section):
+    """The service `lim indexer`: a worker of the cluster of dask.scheduler, and builds ordered over HTTP."""
+
+    origin: HttpUrl = ""
+    """Where others reach its HTTP, which is also its name on the Dask dashboard; empty = http://, this host's name and
+    http.indexer_port."""
+    slots: CountOrAuto = 0
+    """Items it does at a time, each with build.threads_per_task native threads; 0 = one per core, or one per GPU where
+    there are any."""
+    memory_limit: str = "auto"
+    """Memory of its worker, as Dask writes it: auto (all of the machine's, or the slots' share of it), 4GiB, 0.5.  A
+    worker above 95 % of it is started again and its item given to another."""
+    build_memory_bytes: CountOrAuto = 0
+    """Bytes that a build ordered over HTTP may take, all its processes together; above it the build is killed and ends
+    as 26109.  0 = whatever the machine gives."""
+    rejoin_s: Seconds = 1.0
+    """Seconds between attempts to join a scheduler that is gone."""
+    shutdown_s: Seconds = 25.0
+    """Longest orderly shutdown: running items may end within two thirds of it, what is not done then is handed back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -163,8 +197,11 @@ class Quality(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Source(Section):
-    """How files of descriptors are read."""
+    """Where descriptors are, and how files of them are read."""
 
+    template: str = ""
+    """Where the descriptors of a list are, {label} standing for its name: s3://lists/{label}/*.parquet.  For builds that
+    name only a list; `lim build` names the source itself."""
     id_column: str = "id"
     """Column of ids; without it the row number is the id."""
     vector_column: str = "descriptor"
@@ -260,6 +297,8 @@ class Http(Section):
     """Address to listen on."""
     matcher_port: Port = 5200
     """Port of a matcher; 0 = a free one."""
+    indexer_port: Port = 5180
+    """Port of an indexer; 0 = a free one."""
     token: Token = field(default="", metadata=SECRET)
     """What the pages that start work ask for, as `Authorization: Bearer …` or once in a form; empty = they start work for
     this machine alone.  The Dask dashboard beside them has no login of its own: leave it on loopback."""
@@ -298,6 +337,8 @@ class Settings:
     storage: Storage = Storage()
     cache: Cache = Cache()
     dask: Dask = Dask()
+    scheduler: Scheduler = Scheduler()
+    indexer: Indexer = Indexer()
     build: Build = Build()
     quality: Quality = Quality()
     source: Source = Source()

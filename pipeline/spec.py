@@ -40,6 +40,7 @@ class BuildSpec:
         """sha256 over everything but index id, time, `force` and the way to the storage, as 24 hexadecimal digits."""
         data = asdict(replace(self, index_id="", created=""))
         data["build"].pop("force")
+        data["source"].pop("template")  # source_url says where it led
         data.pop("storage")
         data["format"] = FORMAT
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:24]
