@@ -12,10 +12,10 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from configs.settings import Settings
-from pipeline.artifact import FORMAT, Manifest, Store, open_store
+from pipeline.artifact import Manifest, Store, open_store
 from pipeline.device.choose import device
-from pipeline.device.versions import platform_versions
 from pipeline.errors import BuildError
+from pipeline.nodes.offers import own_versions
 from pipeline.order import Order, listed
 from pipeline.patience import patiently
 from pipeline.publishing import clean_up, published
@@ -78,12 +78,13 @@ def build(order: Order, settings: Settings, runner: Callable[[], Runner], progre
 def make_spec(order: Order, settings: Settings) -> BuildSpec:
     """The build as data; reads the source's listing only."""
     listing, fingerprint = listed(order, settings)
+    kind = device(settings.build.device).kind
     return BuildSpec(
         label=order.label, source_url=order.source, probes_url=order.probes, fingerprint=fingerprint,
         descriptor_version=settings.build.descriptor_version or listing.descriptor_version, dim=listing.dim,
-        device=device(settings.build.device).kind, build=settings.build, quality=settings.quality,
+        device=kind, build=settings.build, quality=settings.quality,
         source=settings.source, images=settings.images, storage=replace(settings.storage, access_key="", secret_key=""),
-        versions=platform_versions() | {"format": str(FORMAT)},
+        versions=own_versions(kind),
     )  # fmt: skip
 
 

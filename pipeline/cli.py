@@ -92,7 +92,7 @@ def _runner(settings: Settings, stack: ExitStack, told: Announced, report: str |
     Console(stderr=True).print(f"Dask dashboard: {client.dashboard_link}")
     if report:
         stack.enter_context(reported(client, report))
-    return told.through(on_dask(client), tell(client), client.id)
+    return told.through(on_dask(client, settings.dask), tell(client), client.id)
 
 
 def summary(built: Built) -> dict[str, Any]:

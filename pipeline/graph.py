@@ -1,4 +1,4 @@
-"""Runs the items of a stage as Dask tasks: the only module of the pipeline that imports Dask.
+"""Runs the items of a stage as Dask tasks, on a cluster or on workers of this process's own.
 
 Tasks exchange keys and small results; bulk bytes go through the bucket.
 """
@@ -6,15 +6,18 @@ Tasks exchange keys and small results; bulk bytes go through the bucket.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from distributed import Client, KilledWorker, LocalCluster, as_completed, performance_report
+from distributed import Client, LocalCluster, performance_report
 
 from configs.settings import Dask
 from pipeline.errors import StageFailed
-from pipeline.stage import Done, Item, Runner, Stage, run_one
+from pipeline.nodes.offers import offered
+from pipeline.nodes.wave import Wave
+from pipeline.stage import Done, Item, Runner, Stage
 from pipeline.workspace import Work
 
 logger = logging.getLogger(__name__)
@@ -23,23 +26,24 @@ TOPIC = "lim-build"
 """Dask events of builds: what the pages on the scheduler follow."""
 
 
-def on_dask(client: Client) -> Runner:
-    """A runner that submits every item to the cluster of `client` under a readable key."""
+def on_dask(client: Client, dask: Dask | None = None, priority: int = 0) -> Runner:
+    """A runner that submits every item to the cluster of `client` under a readable key.
+
+    Only workers that compute the same bytes get items.  Workers may die and the scheduler may go away and come
+    back: see `Wave`.  Items of a runner with a higher `priority` go first.
+    """
 
     def run(stage: Stage, work: Work, items: list[Item], report: Callable[[Done], None]) -> None:
-        spec = work.spec
-        futures = {}
-        for item in items:
-            key = f"{stage.name}-{spec.label}-{spec.index_id[:8]}-{item.key}"
-            futures[client.submit(run_one, stage, work, item, key=key, pure=False)] = item
-        try:
-            for future in as_completed(futures):
-                done = _result(stage, futures[future], future)
-                client.log_event(TOPIC, _event(client, stage, work, futures[future], done))
-                report(done)
-        finally:
-            client.cancel(list(futures))
+        waves = {item.key: item.wave for item in items}
 
+        def finished(done: Done) -> None:
+            with suppress(OSError):  # the pages miss it; the wave finds out by itself that the scheduler is gone
+                told(_event(client, stage, work, Item(done.key, wave=waves[done.key]), done))
+            report(done)
+
+        Wave(client, dask or Dask(), stage, work, finished, priority).run(items)
+
+    told = tell(client)
     return run
 
 
@@ -61,17 +65,6 @@ def _event(client: Client, stage: Stage, work: Work, item: Item, done: Done) -> 
         "event": "item", "label": work.spec.label, "index_id": work.spec.index_id, "client": client.id,
         "stage": stage.name, "wave": item.wave, "item": done.key, "rows": done.rows, "seconds": done.seconds,
     }  # fmt: skip
-
-
-def _result(stage: Stage, item: Item, future: object) -> Done:
-    try:
-        return future.result()  # type: ignore[attr-defined, no-any-return]
-    except KilledWorker as error:
-        raise StageFailed(
-            f"{stage.name} {item.key}: {error.allowed_failures + 1} workers died one after another while running it "
-            "(out of memory?): look at the workers' logs, lower build.partition_rows or raise dask.memory_limit, "
-            "then run the same command again, which continues where it stopped"
-        ) from error
 
 
 @contextmanager
@@ -98,23 +91,16 @@ def cluster(dask: Dask) -> Iterator[Client]:
     Raises StageFailed when the scheduler does not answer or has no workers.
     """
     if dask.scheduler:
-        try:
-            client = Client(dask.scheduler, timeout=f"{dask.connect_timeout_s}s")
-        except (OSError, TimeoutError) as error:
-            raise StageFailed(
-                f"dask.scheduler: nothing answers at {dask.scheduler} ({error}): start it, or leave the setting empty "
-                "for workers of this command's own"
-            ) from error
-        with client:
-            yield _with_workers(client, dask)
+        with _answering(dask) as client:
+            yield client
         return
-    workers = dask.workers or None
     with (
         LocalCluster(
-            n_workers=workers,
+            n_workers=dask.workers or max(1, (os.cpu_count() or 1) // dask.threads_per_worker),
             threads_per_worker=dask.threads_per_worker,
             processes=True,
             memory_limit=dask.memory_limit,
+            resources=offered(dask.threads_per_worker),
             dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
         ) as local,
@@ -123,11 +109,22 @@ def cluster(dask: Dask) -> Iterator[Client]:
         yield client
 
 
-def _with_workers(client: Client, dask: Dask) -> Client:
+@contextmanager
+def _answering(dask: Dask) -> Iterator[Client]:
+    """A client that waits `return_timeout_s` for a lost scheduler, once it is known that there is one with workers."""
     try:
-        client.wait_for_workers(1, timeout=dask.connect_timeout_s)
-    except TimeoutError:
+        probe = Client(dask.scheduler, timeout=f"{dask.connect_timeout_s}s", set_as_default=False)
+    except OSError as error:
         raise StageFailed(
-            f"dask.scheduler: {dask.scheduler} has no workers after {dask.connect_timeout_s} s: start one"
-        ) from None
-    return client
+            f"dask.scheduler: nothing answers at {dask.scheduler} ({error}): start it, or leave the setting empty "
+            "for workers of this command's own"
+        ) from error
+    with probe:
+        try:
+            probe.wait_for_workers(1, timeout=dask.connect_timeout_s)
+        except TimeoutError:
+            raise StageFailed(
+                f"dask.scheduler: {dask.scheduler} has no workers after {dask.connect_timeout_s} s: start `lim indexer`"
+            ) from None
+    with Client(dask.scheduler, timeout=f"{dask.return_timeout_s}s") as client:
+        yield client

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 from distributed import LocalCluster
 
+from pipeline.nodes.offers import offered
+
 
 @click.command()
 @click.option("--workers", default=0, help="Workers; 0 = one per core.")
@@ -26,7 +28,7 @@ def cluster(workers: int, memory_limit: str, address_file: Path | None) -> None:
         signal.signal(number, lambda *_: stop.set())
     with LocalCluster(
         n_workers=workers or None, threads_per_worker=1, processes=True, memory_limit=memory_limit,
-        host="127.0.0.1", dashboard_address="127.0.0.1:0",
+        resources=offered(1), host="127.0.0.1", dashboard_address="127.0.0.1:0",
     ) as local:  # fmt: skip
         addresses = {"scheduler": local.scheduler_address, "dashboard": local.dashboard_link}
         if address_file is not None:
