@@ -1,7 +1,7 @@
-"""What our GPU modules use exists in the real faiss-gpu and cupy wheels; needs the wheels, no driver.
+"""What our modules use exists in the real faiss-gpu and cupy wheels; needs the wheels, no driver.
 
-Names are collected from the source, so that none is forgotten: every `faiss.x`, `cupy.x` and `cupyx.x`
-chain, every attribute of an object that was made by such a class, and the arguments of every call.
+Names are collected from the source, so that none is forgotten: every `faiss.x`, `cupy.x` and `cupyx.x` chain,
+every attribute that is read from or set on an object of theirs, and the arguments of every call.
 Run by `make test-gpu-contract`, in an environment of its own.
 """
 
@@ -10,32 +10,18 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import faiss
+import numpy as np
 import pytest
+from gpu_names import Uses, has, is_there, resolve
 
 ROOT = Path(__file__).parents[1] / "pipeline"
-MODULES = (
-    *sorted(ROOT.glob("device/gpu*.py")),
-    *(ROOT / "search" / name for name in ("on_gpu.py", "overfetch.py", "stored.py", "removed.py", "codes.py")),
-    ROOT / "device" / "cpu.py",
-)
-LIBRARIES = ("faiss", "cupy", "cupyx")
-RETURNS = {
-    "index_gpu_to_cpu": "IndexIVFPQ", "zero_based": "IndexIVFPQ", "twin": "IndexIVFPQ", "to_gpu": "GpuIndexIVFPQ",
-    "product_quantiser": "ProductQuantizer", "downcast_index": "IndexIVFPQ",
-    "downcast_VectorTransform": "LinearTransform", "read_index": "IndexScalarQuantizer",
-}  # fmt: skip
-"""What functions give back."""
-
-FIELDS = {
-    "pq": "ProductQuantizer", "cp": "ClusteringParameters", "sq": "ScalarQuantizer", "invlists": "InvertedLists",
-    "quantizer": "IndexFlat", "chain": "std_vector_VectorTransform", "lists": "InvertedLists",
-}  # fmt: skip
-"""What fields of their objects hold."""
+TEXTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (*sorted(ROOT.glob("device/*.py")), *sorted(ROOT.glob("search/*.py")))
+}
 
 pytestmark = pytest.mark.skipif(
     not hasattr(faiss, "StandardGpuResources") or importlib.util.find_spec("cupy") is None,
@@ -43,181 +29,132 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def chain(node: ast.AST) -> tuple[str, ...]:
-    """('faiss', 'IndexFlat') for `faiss.IndexFlat`; empty for what does not begin with a name."""
-    if isinstance(node, ast.Name):
-        return (node.id,)
-    if isinstance(node, ast.Attribute) and (before := chain(node.value)):
-        return (*before, node.attr)
-    return ()
+@pytest.fixture(scope="module")
+def uses() -> Uses:
+    return Uses(TEXTS)
 
 
-def nodes(kind: type[ast.AST]) -> Iterator[tuple[str, Any]]:
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, kind):
-                yield f"{path.name}:{getattr(node, 'lineno', 0)}", node
+def missing_names(uses: Uses) -> list[str]:
+    return [f"{where}: {name}" for name, where in uses.names.items() if not is_there(name)]
 
 
-def library_names() -> dict[tuple[str, ...], str]:
-    """Every chain that begins at a library, with one place where it is used; prefixes are chains of their own."""
-    return {
-        found: where for where, node in nodes(ast.Attribute) if (found := chain(node))[:1] and found[0] in LIBRARIES
-    }
+def missing_attributes(uses: Uses) -> list[str]:
+    return [f"{where}: {kind}.{node.attr}" for where, kind, node in uses.attributes if not has(kind, node.attr)]
 
 
-def resolve(names: tuple[str, ...]) -> Any:
-    value: Any = __import__(names[0])
-    for name in names[1:]:
-        value = getattr(value, name)
-    return value
+def not_settable(uses: Uses) -> list[str]:
+    """What is set but is no property: their classes take any name without a word, and nothing happens."""
+    written = [(where, kind, node.attr) for where, kind, node in uses.attributes if isinstance(node.ctx, ast.Store)]
+    return [
+        f"{where}: {kind}.{name}" for where, kind, name in written
+        if not isinstance(inspect.getattr_static(resolve(kind), name, None), property)
+    ]  # fmt: skip
 
 
-def class_of(node: ast.AST | None) -> str:
-    """The faiss class of an annotation, or of what a call gives; "" when it is none."""
-    if isinstance(node, ast.Call):
-        called = chain(node.func) or ("",)
-        return RETURNS.get(called[-1]) or (called[-1] if called[0] == "faiss" else "")
-    if isinstance(node, ast.Attribute) and node.attr in FIELDS:
-        return FIELDS[node.attr]
-    names = chain(node) if node is not None else ()
-    return names[1] if len(names) == 2 and names[0] == "faiss" else ""
+def misfits(uses: Uses) -> list[str]:
+    return [f"{where}: {name}: {why}" for where, name, why in uses.calls() if why]
 
 
-def typed_objects(scope: ast.AST) -> dict[tuple[str, ...], str]:
-    """Variables, parameters and attributes of self in a class or function whose faiss class is known."""
-    known = {}
-    for node in ast.walk(scope):
-        if isinstance(node, ast.Assign):
-            known |= {chain(target): class_of(node.value) for target in node.targets if chain(target)}
-        elif isinstance(node, ast.arg):
-            known[(node.arg,)] = class_of(node.annotation)
-    whole = isinstance(scope, ast.ClassDef)  # of a class only what lies in self: its methods' variables are not shared
-    return {
-        names: kind
-        for names, kind in known.items()
-        if inspect.isclass(getattr(faiss, kind or "-", None)) and (not whole or names[0] == "self")
-    }
+def test_every_name_of_a_library_exists(uses: Uses) -> None:
+    assert not missing_names(uses)
+    assert {"faiss.GpuIndexIVFPQ", "faiss.knn_gpu", "cupyx.scatter_add", "cupy.cuda.Device"} <= set(uses.names)
 
 
-def object_attributes() -> dict[tuple[str, str], str]:
-    """(class, attribute) of every use of an attribute of a known object."""
-    used = {}
-    for where, scope in (*nodes(ast.ClassDef), *nodes(ast.FunctionDef)):
-        known = typed_objects(scope)
-        for node in ast.walk(scope):
-            if not isinstance(node, ast.Attribute):
-                continue
-            kind = known.get(chain(node.value)) or (
-                class_of(node.value) if isinstance(node.value, ast.Attribute) else ""
-            )
-            if inspect.isclass(getattr(faiss, kind or "-", None)):
-                used[kind, node.attr] = where
-    return used
-
-
-def test_every_name_of_a_library_exists() -> None:
-    names = library_names()
-    missing = []
-    for found, where in names.items():
-        try:
-            resolve(found)
-        except AttributeError:
-            missing.append(f"{where}: {'.'.join(found)}")
-    assert not missing
+def test_every_attribute_of_their_objects_exists(uses: Uses) -> None:
+    assert not missing_attributes(uses)
+    used = {f"{kind.partition('.')[2]}.{node.attr}" for _, kind, node in uses.attributes}
     assert {
-        ("faiss", "GpuIndexIVFPQ"),
-        ("faiss", "knn_gpu"),
-        ("cupyx", "scatter_add"),
-        ("cupy", "cuda", "Device"),
-    } <= set(names)
+        "GpuIndexIVFPQConfig.useFloat16LookupTables", "GpuIndexIVFPQConfig.indicesOptions", "InvertedLists.get_codes",
+        "GpuIndexFlatConfig.useFloat16", "GpuIndexFlatConfig.use_cuvs", "GpuIndexFlatConfig.device", "IndexIVFPQ.pq",
+        "StandardGpuResources.setTempMemory", "StandardGpuResources.getMemoryInfo", "LinearTransform.A",
+        "IndexShards.search", "GpuIndexIVFPQ.search_preassigned", "GpuIndexIVFPQ.nprobe", "GpuIndexIVFPQ.add",
+        "GpuIndexFlat.search", "ProductQuantizer.assign_index", "ProductQuantizer.M", "IndexShards.add_shard",
+        "IndexIVFPQ.replace_invlists", "ndarray.astype", "ndarray.view", "cuda.Device.mem_info",
+        "cuda.MemoryPool.free_all_blocks",
+    } <= used, "the collector lost some"  # fmt: skip
 
 
-def test_every_attribute_of_their_objects_exists() -> None:
-    used = object_attributes()
-    assert not [
-        f"{where}: {kind}.{name}" for (kind, name), where in used.items() if not hasattr(getattr(faiss, kind), name)
-    ]
-    for wanted in (
-        ("GpuIndexIVFPQConfig", "useFloat16LookupTables"), ("GpuIndexIVFPQConfig", "indicesOptions"),
-        ("GpuIndexFlatConfig", "useFloat16"), ("GpuIndexFlatConfig", "use_cuvs"), ("ProductQuantizer", "M"),
-        ("StandardGpuResources", "setTempMemory"), ("InvertedLists", "get_codes"), ("LinearTransform", "A"),
-        ("GpuIndexIVFPQ", "search_preassigned"), ("GpuIndexIVFPQ", "nprobe"), ("GpuIndexIVFPQ", "add"),
-        ("GpuIndexFlat", "search"), ("ProductQuantizer", "assign_index"), ("IndexIVFPQ", "replace_invlists"),
-        ("IndexShards", "add_shard"),
-    ):  # fmt: skip
-        assert wanted in used, f"the collector lost {wanted}"
+def test_what_is_set_on_a_configuration_arrives(uses: Uses) -> None:
+    assert not not_settable(uses)
+    written = {(kind, node.attr) for _, kind, node in uses.attributes if isinstance(node.ctx, ast.Store)}
+    ours = {(kind, name) for kind, name in written if kind.endswith("Config")}
+    assert len(ours) >= 8
+    for kind, name in ours:
+        config = resolve(kind)()
+        before = getattr(config, name)
+        setattr(config, name, type(before)(1 - int(before)))
+        assert getattr(config, name) == 1 - int(before), f"{kind}.{name}"
 
 
-def test_calls_fit_the_signatures_that_python_can_see() -> None:
-    checked = set()
-    for where, node in nodes(ast.Call):
-        names = chain(node.func)
-        if names[:1] and names[0] in LIBRARIES and not inspect.isclass(resolve(names)):
-            try:
-                signature = inspect.signature(resolve(names))
-                signature.bind(*node.args, **{one.arg: one.value for one in node.keywords})
-            except ValueError:  # built-in functions have no signature
-                continue
-            except TypeError as error:
-                pytest.fail(f"{where}: {'.'.join(names)}: {error}")
-            checked.add(names[-1])
+def test_calls_fit_the_signatures_that_python_can_see(uses: Uses) -> None:
+    """Functions of the libraries, and methods of their objects, which faiss' Python wraps."""
+    assert not misfits(uses)
+    checked = {name.rpartition(".")[2] for _, name, why in uses.calls() if why is not None}
     assert {"knn_gpu", "scatter_add", "vector_to_array", "get_default_memory_pool", "asnumpy"} <= checked
+    assert {"search_preassigned", "add", "search", "add_shard", "setTempMemory", "train"} <= checked
 
 
-def test_methods_that_python_wraps_take_our_arguments() -> None:
-    one: Any = object()
-    inspect.signature(faiss.GpuIndexIVFPQ.search_preassigned).bind(one, one, 5, one, one)
-    inspect.signature(faiss.GpuIndexIVFPQ.add).bind(one, one)
-    inspect.signature(faiss.GpuIndexFlat.search).bind(one, one, 5)
-    inspect.signature(faiss.IndexShards.search).bind(one, one, 5)
+MISTAKES = {
+    "a class": ("faiss.GpuIndexFlatL2(", "faiss.GpuIndexFlatL3(", missing_names),
+    "a function of cupy": ("cupy.asnumpy(", "cupy.as_numpy(", missing_names),
+    "a keyword": ("vectorsMemoryLimit=", "vectorMemoryLimit=", misfits),
+    "what is set on a configuration": ("config.useFloat16 = ", "config.useFloat17 = ", missing_attributes),
+    "a configuration of another class": ("config = faiss.GpuIndexIVFPQC", "config = faiss.GpuIndexFlatC", not_settable),
+    "a method, its object in a tuple": ("self._parts.search(", "self._parts.seek(", missing_attributes),
+    "a method of what a function gives": ("self._codes.search_pre", "self._codes.search_post", missing_attributes),
+    "an argument too many": ("depth, cells, nothing)", "depth, cells, nothing, 1)", misfits),
+    "an attribute of a field": ("quantiser.cp.seed", "quantiser.cp.seeds", missing_attributes),
+    "a field of ours": ("resources.setTempMemory(", "resources.setTemporaryMemory(", missing_attributes),
+    "an array's method": (".view(cupy.uint64)", ".as_type(cupy.uint64)", missing_attributes),
+}
 
 
-def test_resources_and_configurations_can_be_made() -> None:
-    faiss.StandardGpuResources().setTempMemory(1 << 20)
-    config = faiss.GpuIndexIVFPQConfig()
-    config.device, config.use_cuvs, config.indicesOptions = 0, False, faiss.INDICES_32_BIT
-    config.usePrecomputedTables, config.useFloat16LookupTables = False, True
-    assert config.useFloat16LookupTables is True
-    assert config.indicesOptions == faiss.INDICES_32_BIT
-    flat = faiss.GpuIndexFlatConfig()
-    flat.useFloat16 = True
-    assert flat.useFloat16 is True
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_our_modules_is_noticed(mistake: str) -> None:
+    old, new, noticed = MISTAKES[mistake]
+    assert any(old in text for text in TEXTS.values()), f"{old} is gone: give another example"
+    wrong = Uses({name: text.replace(old, new) for name, text in TEXTS.items()})
+    assert noticed(wrong)
+    assert all(found.startswith("device/") for found in noticed(wrong))
 
 
 def test_constructors_take_our_arguments_and_fail_for_want_of_a_gpu_alone() -> None:
     """A call that fits no overload is a TypeError; one that fits is a RuntimeError about the device."""
+    from pipeline.device import gpu, gpu_serving
     from pipeline.device.gpu_codes import to_gpu, zero_based
     from pipeline.device.gpu_session import Session
 
     if faiss.get_num_gpus():
         pytest.skip("there is a GPU: the conformance suite runs them")
-    import numpy as np
+    session = Session(0, faiss.StandardGpuResources(), 1 << 20)
+    codes, rows = zero_based(np.zeros((4, 256, 2), np.float32), 3), np.zeros((5, 8), np.float32)
+    for call in (
+        lambda: to_gpu(codes, session),
+        lambda: gpu_serving._blocks(rows.astype(np.float16), session),
+        lambda: gpu_serving._coarse(codes, session),
+        lambda: gpu._train(faiss.ProductQuantizer(8, 4, 8), rows, session),
+    ):
+        with pytest.raises(RuntimeError, match="getNumDevices"):
+            call()
 
-    session = Session(faiss.StandardGpuResources(), 0)
-    config = faiss.GpuIndexFlatConfig()
-    with pytest.raises(RuntimeError, match="getNumDevices"):
-        faiss.GpuIndexFlat(session.resources, 8, faiss.METRIC_INNER_PRODUCT, config)
-    with pytest.raises(RuntimeError, match="getNumDevices"):
-        faiss.GpuIndexFlatL2(session.resources, 8, config)
-    with pytest.raises(RuntimeError, match="getNumDevices"):
-        to_gpu(zero_based(np.zeros((4, 256, 2), np.float32), 3), session)
 
-
-def test_cupy_has_what_we_ask_its_objects_for() -> None:
+def test_cupy_adds_the_numbers_that_we_give_it() -> None:
     import cupy
     import cupyx
 
     assert "uint64" in cupyx.scatter_add.__doc__
-    assert hasattr(cupy.cuda.Device, "mem_info")
-    assert callable(cupy.get_default_memory_pool().free_all_blocks)  # to call it takes a driver
-    for name in ("astype", "view", "shape"):
-        assert hasattr(cupy.ndarray, name)
+    assert issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError)
+    assert cupy.cuda.nvrtc.getVersion() >= (12, 0)  # compiles its kernels at their first use
+    assert isinstance(cupy.cuda.runtime.driverGetVersion(), int)
+    assert isinstance(cupy.cuda.runtime.runtimeGetVersion(), int)
+    module = Path(cupy.cuda.runtime.__file__).read_bytes()  # to call getDeviceProperties takes a GPU
+    assert all(key in module for key in (b"multiProcessorCount", b"major", b"minor", b"name"))
 
 
 def test_what_is_missing_is_said() -> None:
-    from pipeline.device import gpu_session
+    from pipeline.device import gpu_found
 
     if faiss.get_num_gpus():
         pytest.skip("there is a GPU")
-    assert gpu_session.why_not().startswith("faiss finds no GPU: no NVIDIA driver")
+    assert gpu_found.why_not().startswith("faiss finds no GPU: no NVIDIA driver")
+    assert gpu_found.identity()["gpu"].startswith("none: faiss finds no GPU")

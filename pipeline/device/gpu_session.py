@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import faiss
 
@@ -27,7 +26,7 @@ class Session:
 
     number: int
     """Of the GPU, among those that the process can see."""
-    resources: Any
+    resources: faiss.StandardGpuResources
     scratch: int
     """Bytes that faiss keeps for intermediate results."""
     lock: threading.Lock = field(default_factory=threading.Lock)
