@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 from distributed import LocalCluster
 
+from configs.cli import Context
 from pipeline.nodes.offers import offered
+from pipeline.pages.install import install
 
 
 @click.command()
@@ -21,7 +23,8 @@ from pipeline.nodes.offers import offered
     type=click.Path(path_type=Path),
     help="Write the addresses of scheduler and dashboard here, as JSON.",
 )
-def cluster(workers: int, memory_limit: str, address_file: Path | None) -> None:
+@click.pass_obj
+def cluster(context: Context, workers: int, memory_limit: str, address_file: Path | None) -> None:
     """Run a scheduler and workers of one thread each until SIGTERM or Ctrl-C; all on loopback."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -30,6 +33,7 @@ def cluster(workers: int, memory_limit: str, address_file: Path | None) -> None:
         n_workers=workers or None, threads_per_worker=1, processes=True, memory_limit=memory_limit,
         resources=offered(1), host="127.0.0.1", dashboard_address="127.0.0.1:0",
     ) as local:  # fmt: skip
+        install(local.scheduler, context.settings)
         addresses = {"scheduler": local.scheduler_address, "dashboard": local.dashboard_link}
         if address_file is not None:
             part = address_file.with_name(f".{address_file.name}.part")
