@@ -9,24 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Ids
-from pipeline.errors import BuildError
+from pipeline.duplicates import duplicates
+from pipeline.errors import BuildError, NothingToIndex
+from pipeline.person_codes import person_codes
 from pipeline.sources.rows import Reject
-from pipeline.workspace import Work
+from pipeline.workspace import Work, dropped_key
 
 SHOWN = 5
 """Rejects quoted in an error; the whole list is in the bucket."""
 
 
 def census(work: Work, _: None) -> int:
-    """Write `census.json` (rows kept and positions dropped per partition, rejects) and `people.npy`.
+    """Write `census.json` (rows kept and dropped per partition, rejects), positions of dropped rows and `people.npy`.
 
     Of rows with the same id the first is kept and the others are rejects.  Raises BuildError when
     nothing is left or more than `source.max_reject_share` of the source was rejected.
     """
-    count = work.partitions()
-    dropped = _duplicates(work, count)
-    sizes = [len(Ids.open(work.read(f"ids/{number:05d}.ids"))) for number in range(count)]
-    kept = [size - len(dropped.get(number, ())) for number, size in enumerate(sizes)]
+    sizes = [len(_names(work, "ids", number)) for number in range(work.partitions())]
+    dropped = _dropped(work, sizes)
+    kept = [size - dropped.get(number, 0) for number, size in enumerate(sizes)]
     rejected = sum(1 for _ in rejects(work))
     _check(work, sum(kept), rejected)
     people = [key for key in work.keys("people/") if key.endswith(".ids")]
@@ -35,10 +36,10 @@ def census(work: Work, _: None) -> int:
         "total": sum(kept),
         "rejected": rejected,
         "people": bool(people),
-        "dropped": {str(number): positions for number, positions in dropped.items()},
+        "dropped": {str(number): count for number, count in dropped.items()},
     }
     if people:
-        work.save("people.npy", _codes(work, count, dropped))
+        work.save("people.npy", _codes(work, sizes, dropped))
     work.save_json("census.json", fields)  # last, since every other stage reads it
     return sum(kept)
 
@@ -50,24 +51,27 @@ def rejects(work: Work) -> Iterator[Reject]:
             yield Reject(**fields)
 
 
-def _duplicates(work: Work, count: int) -> dict[int, list[int]]:
-    """Positions per partition whose id occurred before; each is written to the rejects as well."""
-    seen: dict[str | int, tuple[int, int]] = {}
-    dropped: dict[int, list[int]] = {}
-    found: list[Reject] = []
-    for number in range(count):
-        start = work.load_json("partitions.json")[number]["start"]
-        for position, name in enumerate(Ids.open(work.read(f"ids/{number:05d}.ids"))):
-            first = seen.setdefault(name, (number, position))
-            if first != (number, position):
-                dropped.setdefault(number, []).append(position)
-                found.append(
-                    Reject(
-                        start + position, str(name), f"duplicate id: partition {first[0]} has it at position {first[1]}"
-                    )
-                )
-    work.save_json("rejects/duplicates.json", [asdict(reject) for reject in found])
-    return dropped
+def _dropped(work: Work, sizes: list[int]) -> dict[int, int]:
+    """How many rows of each partition have an id that occurred before; their positions are written, and the rejects."""
+    again = duplicates(lambda number: _names(work, "ids", number), sizes)
+    starts = [part["start"] for part in work.load_json("partitions.json")]
+    found = {}
+    for number in np.unique(again[:, 0]).tolist():
+        mine = again[again[:, 0] == number]
+        names = _names(work, "ids", number).take(mine[:, 1])
+        listed = [
+            Reject(starts[number] + position, str(name), f"duplicate id: partition {part} has it at position {place}")
+            for name, (_, position, part, place) in zip(names, mine.tolist(), strict=True)
+        ]
+        work.save_json(f"rejects/duplicates/{number:05d}.json", [asdict(reject) for reject in listed])
+        work.save(dropped_key(number), mine[:, 1])
+        found[number] = len(mine)
+    return found
+
+
+def _names(work: Work, what: str, number: int) -> Ids:
+    """All `ids` or `people` of a partition."""
+    return Ids.open(work.read(f"{what}/{number:05d}.ids"))
 
 
 def _check(work: Work, left: int, rejected: int) -> None:
@@ -78,7 +82,7 @@ def _check(work: Work, left: int, rejected: int) -> None:
         f"row {one.row} ({one.id}): {one.reason}" for _, one in zip(range(SHOWN), rejects(work), strict=False)
     )
     if not left:
-        raise BuildError(
+        raise NothingToIndex(
             f"{work.spec.source_url}: expected descriptors, got none that can be indexed; {shown or 'it is empty'}"
         )
     raise BuildError(
@@ -87,16 +91,9 @@ def _check(work: Work, left: int, rejected: int) -> None:
     )
 
 
-def _codes(work: Work, count: int, dropped: dict[int, list[int]]) -> NDArray[np.int32]:
-    names: dict[str | int, int] = {"": -1}  # a row whose person is unknown carries the empty name
-    codes = [
-        np.delete(
-            np.fromiter(
-                (names.setdefault(name, len(names) - 1) for name in Ids.open(work.read(f"people/{number:05d}.ids"))),
-                np.int32,
-            ),
-            dropped.get(number, []),
-        )
-        for number in range(count)
-    ]
-    return np.concatenate(codes)
+def _codes(work: Work, sizes: list[int], dropped: dict[int, int]) -> NDArray[np.int32]:
+    """Codes of the persons of the rows that are kept."""
+    codes = person_codes(lambda number: _names(work, "people", number), sizes)
+    starts = np.cumsum([0, *sizes])
+    gone = [work.load(dropped_key(number)) + starts[number] for number in dropped]
+    return np.delete(codes, np.concatenate(gone)) if gone else codes

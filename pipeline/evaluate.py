@@ -28,7 +28,7 @@ from pipeline.workspace import Work
 def probes(work: Work, _: None) -> int:
     """Write `probes.npz`."""
     made = make(work)
-    work.write("probes.npz", made.to_bytes())
+    made.save(work)
     return len(made.own)
 
 

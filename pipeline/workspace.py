@@ -71,7 +71,7 @@ class Work:
         return json.loads(self.read(key))
 
     def census(self) -> dict[str, Any]:
-        """What the census stage counted: rows kept per partition, drops, rejects."""
+        """What the census stage counted: rows kept and dropped per partition, rejects."""
         return self.load_json("census.json")  # type: ignore[no-any-return]
 
     def partitions(self) -> int:
@@ -88,11 +88,11 @@ class Work:
 
     def kept(self, number: int) -> NDArray[np.int64] | None:
         """Positions in the extracted partition that were kept; None when all were."""
-        dropped = self.census()["dropped"].get(str(number))
-        if not dropped:
+        census = self.census()
+        if not census["dropped"].get(str(number)):
             return None
-        everything = self.census()["kept"][number] + len(dropped)
-        return np.delete(np.arange(everything), dropped)
+        dropped = self.load(dropped_key(number))
+        return np.delete(np.arange(census["kept"][number] + len(dropped)), dropped)
 
     def rows(self, number: int) -> NDArray[np.float16]:
         """Descriptors (n, d) float16 of a partition, without dropped duplicates."""
@@ -102,3 +102,8 @@ class Work:
     def people(self) -> NDArray[np.int32] | None:
         """Person code of every row (total,), -1 where unknown; None when the source names no people."""
         return self.load("people.npy") if self.census()["people"] else None
+
+
+def dropped_key(number: int) -> str:
+    """Where the positions of a partition's dropped rows lie."""
+    return f"dropped/{number:05d}.npy"

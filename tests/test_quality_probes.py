@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.settings import Build, Images, Quality, Source, Storage
+from pipeline.artifact import open_store
+from pipeline.quality import queries
 from pipeline.quality.drawing import MOST_MATES, cosines, labelled_gallery, noise_shape, non_mates, pseudo_mates
 from pipeline.quality.persons import NOBODY, Persons
 from pipeline.quality.probe_file import Reservoir
 from pipeline.quality.probes import Chosen, ProbeSet, halves, joined
+from pipeline.spec import BuildSpec
+from pipeline.workspace import Work
 
 
 def rng(seed: int = 1) -> np.random.Generator:
@@ -50,18 +57,48 @@ def test_draws_of_a_model_may_repeat_a_row_in_both_halves() -> None:
     assert np.bincount(made.half()).tolist() == [5, 5]
 
 
-def test_a_set_survives_its_bytes() -> None:
+def work_of(folder: Path, dim: int) -> Work:
+    """A work folder with nothing in it."""
+    spec = BuildSpec(
+        label="l", source_url="s", probes_url="", fingerprint="f", descriptor_version="1", dim=dim, device="cpu",
+        build=Build(), quality=Quality(), source=Source(), images=Images(), storage=Storage(), versions={},
+    )  # fmt: skip
+    return Work(open_store(str(folder)), spec)
+
+
+def test_a_set_survives_the_bucket(tmp_path: Path) -> None:
     persons = Persons(np.array([0, 0, 1], np.int32), 3)
     mates = Chosen(unit(rng().standard_normal((2, 4))), np.array([0, 0]), np.array([0, -1]), "here – with ±")
     others = Chosen(unit(rng().standard_normal((1, 4))), np.array([0]), np.array([1]), "there")
     made = joined(mates, others, persons)
-    again = ProbeSet.from_bytes(made.to_bytes())
+    work = work_of(tmp_path, 4)
+    made.save(work)
+    again = ProbeSet.load(work)
     assert (again.origin, again.others) == ("here – with ±", "there")
-    for name in ("queries", "mated", "half", "own", "person", "skip"):
+    assert np.array_equal(again.queries[:], made.queries[:])
+    for name in ("mated", "half", "own", "person", "skip"):
         assert np.array_equal(getattr(again, name), getattr(made, name)), name
     assert again.skip.tolist() == [1, 0, 2]
     assert again.depth(again.part(mated=True), 10) == 11
     assert again.depth(again.part(mated=False), 10) == 12
+
+
+def test_stored_descriptors_are_read_as_arrays_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "BLOCK", 4)
+    work, rows = work_of(tmp_path, 3), unit(rng().standard_normal((23, 3)))
+    queries.save(work, rows)
+    stored = queries.StoredQueries(work, 23, 3)
+    assert len(stored) == 23
+    for chosen in (
+        slice(None),
+        slice(5, 11),
+        slice(20, 99),
+        slice(3, 3),
+        slice(0, 20, 7),
+        np.array([22, 0, 0, 4, 3, 17]),
+    ):
+        assert np.array_equal(stored[chosen], rows[chosen])
+    assert stored[np.empty(0, np.int64)].shape == (0, 3)
 
 
 def test_rows_with_a_mate_and_rows_of_few() -> None:

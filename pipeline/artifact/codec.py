@@ -136,6 +136,10 @@ class Ids:
         """One comparable value per name (n,): integers, 16 bytes, or text."""
         return np.array(list(self), object) if self.kind == "str" else self._values
 
+    def letters(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Of strings: where each begins (n + 1,), and all of their UTF-8 text."""
+        return self._values.astype(np.int64), np.frombuffer(self._text, np.uint8)
+
     def __len__(self) -> int:
         return len(self._values) - (self.kind == "str")
 
@@ -188,9 +192,8 @@ class Ids:
 
     def _rows_of(self, name: bytes) -> NDArray[np.int64]:
         """Rows that hold this text: those of its length, letter by letter from the last, where names differ most."""
-        starts = self._values.astype(np.int64)
+        starts, letters = self.letters()
         rows = np.flatnonzero(np.diff(starts) == len(name))
-        letters = np.frombuffer(self._text, np.uint8)
         for at in reversed(range(len(name))):
             rows = rows[letters[starts[rows] + at] == name[at]]
         return rows

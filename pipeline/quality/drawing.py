@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.quality.arrays import Floats, Numbers
-from pipeline.quality.persons import Persons
+from pipeline.quality.arrays import Flags, Floats, Numbers
+from pipeline.quality.persons import BLOCK, Persons
 
 MOST_MATES = (30, 1_000)
 """Rows of a person up to which they serve as non-mated probes, since each is one more row to fetch and drop;
 the second where a list has nobody within the first."""
+
+ROWS = 4_096
+"""Mates made at a time."""
 
 COVARIANCE_ROWS = 16_384
 """Rows of the sample that the noise's covariance is taken from."""
@@ -20,8 +26,7 @@ def labelled_gallery(persons: Persons, count: int, generator: np.random.Generato
     """At most `count` gallery rows whose person has another row, in random order."""
     if persons.known is None:
         return np.empty(0, np.int64)
-    named = np.flatnonzero(persons.known >= 0)
-    mates = named[persons.rows_of(persons.known[named].astype(np.int64)) > 1]
+    mates = _where(persons, lambda codes: (codes >= 0) & (persons.rows_of(codes) > 1))
     return generator.permutation(mates)[:count]
 
 
@@ -29,9 +34,21 @@ def non_mates(persons: Persons, count: int, generator: np.random.Generator) -> N
     """At most `count` gallery rows, in random order, of people with few rows; see MOST_MATES."""
     if persons.known is None:
         return generator.choice(persons.total, min(count, persons.total), replace=False)
-    sizes = persons.rows_of(persons.of(np.arange(persons.total)))
-    few = next((found for most in MOST_MATES if len(found := np.flatnonzero(sizes <= most))), np.empty(0, np.int64))
+    few: Numbers = np.empty(0, np.int64)
+    for most in MOST_MATES:
+        few = _where(persons, lambda codes, most=most: persons.rows_of(codes) <= most)  # type: ignore[misc]
+        if len(few):
+            break
     return generator.choice(few, min(count, len(few)), replace=False) if len(few) else few
+
+
+def _where(persons: Persons, wanted: Callable[[Numbers], Flags]) -> Numbers:
+    """The gallery rows of whose codes something holds, looked at block by block."""
+    found = []
+    for start in range(0, persons.total, BLOCK):
+        numbers = np.arange(start, min(start + BLOCK, persons.total))
+        found.append(numbers[wanted(persons.of(numbers))])
+    return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def cosines(count: int, quantiles: NDArray[np.float64], generator: np.random.Generator, draws: int = 2) -> Floats:
@@ -45,10 +62,10 @@ def cosines(count: int, quantiles: NDArray[np.float64], generator: np.random.Gen
     return drawn
 
 
-def noise_shape(sample: Floats) -> Floats:
+def noise_shape(sample: NDArray[np.floating[Any]]) -> Floats:
     """A matrix S (d, d): rows z S of standard normal z have the covariance of the rows (n, d) of a sample."""
     step = max(1, len(sample) // COVARIANCE_ROWS)
-    rows = sample[::step]
+    rows = sample[::step].astype(np.float32)
     return noise_shape_of(rows - rows.mean(axis=0))
 
 
@@ -66,10 +83,14 @@ def pseudo_mates(rows: Floats, cosine: Floats, shape: Floats, generator: np.rand
     Beside real second photos on LFW, one gallery row a person: the nearest impostor's median .35 (real .38), rank-1
     miss .011 (.036), lost by 64 cells of which a quarter is probed .031 (.011): harder for cells than photos are.
     """
-    noise = generator.standard_normal(rows.shape, dtype=np.float32) @ shape
-    # a list of copies has no covariance; a trace of white noise keeps the direction defined
-    noise += generator.standard_normal(rows.shape, dtype=np.float32) * np.float32(1e-5)
-    noise -= np.sum(noise * rows, axis=1, keepdims=True) * rows
-    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    made = cosine[:, None] * rows + np.sqrt(1 - cosine[:, None] ** 2) * noise
-    return np.ascontiguousarray(made / np.linalg.norm(made, axis=1, keepdims=True), np.float32)
+    made = generator.standard_normal(rows.shape, dtype=np.float32)
+    for start in range(0, len(rows), ROWS):  # so that no more than one copy of everything is needed
+        part = slice(start, start + ROWS)
+        noise, mates, c = made[part] @ shape, rows[part], cosine[part, None]
+        # a list of copies has no covariance; a trace of white noise keeps the direction defined
+        noise += generator.standard_normal(mates.shape, dtype=np.float32) * np.float32(1e-5)
+        noise -= np.sum(noise * mates, axis=1, keepdims=True) * mates
+        noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+        made[part] = c * mates + np.sqrt(1 - c**2) * noise
+        made[part] /= np.linalg.norm(made[part], axis=1, keepdims=True)
+    return made

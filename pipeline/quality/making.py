@@ -81,7 +81,7 @@ def _pseudo(work: Work, persons: Persons, generator: np.random.Generator) -> Cho
     wanted = 2 * max(quality.mated_probes, needed(quality.added_fnir, quality.confidence))
     chosen = generator.choice(total, wanted, replace=wanted > total)
     is_given = bool(work.spec.build.calibration)
-    noise = calibrated(work, generator) if is_given else shipped(whole_sample(work).astype(np.float32))
+    noise = calibrated(work, generator) if is_given else shipped(whole_sample(work))
     cosine = noise.cosines(wanted, generator)
     made = pseudo_mates(gallery_rows(work, chosen), cosine, noise.shape, generator)
     work.save_json(NOISE, noise.told(cosine))

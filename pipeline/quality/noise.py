@@ -61,7 +61,7 @@ def effective(spectrum: NDArray[np.float64]) -> float:
     return float(spectrum.sum()) ** 2 / squares if squares else 0.0
 
 
-def shipped(sample: Floats) -> Noise:
+def shipped(sample: NDArray[np.floating[Any]]) -> Noise:
     """The shipped cosines, with noise of the covariance of the list's own sample (s, d)."""
     with files("pipeline.generate").joinpath(f"data/{SHIPPED}").open("rb") as stream:
         quantiles = np.load(stream)["q"]

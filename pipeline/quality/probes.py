@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pipeline.quality import queries
 from pipeline.quality.arrays import Flags, Floats, Halves, Numbers
 from pipeline.quality.persons import Persons
+from pipeline.quality.queries import Queries, StoredQueries
+from pipeline.workspace import Work
 
 CHOOSING, GATING = 0, 1
+
+KEY = "probes.npz"
+NAMES = ("mated", "half", "own", "person", "skip", "origin", "others")
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeSet:
     """Probes, mated ones first."""
 
-    queries: Floats
+    queries: Queries
     """(p, d) float32, unit norm."""
     mated: Flags
     """(p,) whether a mate is in the gallery."""
@@ -35,19 +41,21 @@ class ProbeSet:
     others: str
     """Where the non-mated probes come from."""
 
-    def to_bytes(self) -> bytes:
-        """As one `.npz`."""
+    def save(self, work: Work) -> None:
+        """Write the descriptors, then the rest as `probes.npz`."""
+        queries.save(work, self.queries)
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in NAMES}
         np.savez(buffer, **arrays)
-        return buffer.getvalue()
+        work.write(KEY, buffer.getbuffer())
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> ProbeSet:
-        """Read what `to_bytes` wrote."""
-        with np.load(io.BytesIO(data)) as arrays:
-            values = {field.name: arrays[field.name] for field in fields(cls)}
-        return cls(**{**values, "origin": str(values["origin"]), "others": str(values["others"])})
+    def load(cls, work: Work) -> ProbeSet:
+        """Read what `save` wrote; descriptors are read when they are asked for."""
+        with np.load(io.BytesIO(work.read(KEY))) as arrays:
+            values: dict[str, Any] = {name: arrays[name] for name in NAMES}
+        asked = StoredQueries(work, len(values["own"]), work.spec.dim)
+        return cls(queries=asked, **{**values, "origin": str(values["origin"]), "others": str(values["others"])})
 
     def part(self, *, mated: bool, half: int | None = None) -> Numbers:
         """Positions of mated or non-mated probes, of one half or both."""

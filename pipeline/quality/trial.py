@@ -30,7 +30,7 @@ class Trial:
 
     def __init__(self, work: Work) -> None:
         quality = work.spec.quality
-        self.probes = ProbeSet.from_bytes(work.read("probes.npz"))
+        self.probes = ProbeSet.load(work)
         self.persons = gallery_persons(work)
         self.grouping = grouping_of(work, self.persons)
         self._exact = self._merged(work)
@@ -107,7 +107,7 @@ def grouping_of(work: Work, persons: Persons) -> Grouping:
 
 def partition_truth(work: Work, number: int) -> Lists:
     """What exact search of all probes finds in one partition: rows (p, depth), or of people (p, k) what counts."""
-    probes, rows = ProbeSet.from_bytes(work.read("probes.npz")), work.rows(number).astype(np.float32)
+    probes, rows = ProbeSet.load(work), work.rows(number).astype(np.float32)
     worker, first = device(work.spec.device), work.first(number)
     if work.spec.quality.group_by == PERSON:
         return exact_people(worker, rows, first, probes, grouping_of(work, gallery_persons(work)))

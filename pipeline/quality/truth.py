@@ -8,12 +8,13 @@ from pipeline.device.verbs import Device
 from pipeline.quality.arrays import Flags, Floats, Lists, Numbers
 from pipeline.quality.persons import NOBODY, Persons
 from pipeline.quality.probes import ProbeSet
+from pipeline.quality.queries import Queries
 
 BLOCK = 8_192
 """Probes compared with a partition at a time: bounds what a device holds of them."""
 
 
-def exact_block(worker: Device, queries: Floats, rows: Floats, first: int, depth: int) -> Lists:
+def exact_block(worker: Device, queries: Queries, rows: Floats, first: int, depth: int) -> Lists:
     """The `depth` best of the rows (n, d) float32, numbered from `first`, for each query (p, d) float32."""
     found = [
         worker.knn(queries[start : start + BLOCK], rows, min(depth, len(rows)))
