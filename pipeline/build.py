@@ -84,13 +84,13 @@ def make_spec(order: Order, settings: Settings) -> BuildSpec:
         descriptor_version=settings.build.descriptor_version or listing.descriptor_version, dim=listing.dim,
         device=kind, build=settings.build, quality=settings.quality,
         source=settings.source, images=settings.images, storage=replace(settings.storage, access_key="", secret_key=""),
-        versions=own_versions(kind),
+        versions=own_versions(kind), index_id=order.index_id, asked=bool(order.index_id),
     )  # fmt: skip
 
 
 def begin(store: Store, spec: BuildSpec) -> BuildSpec:
-    """Give the build its index id and time, or take those of the run that it continues."""
-    fresh = replace(spec, index_id=str(uuid.uuid4()), created=datetime.now(UTC).isoformat(timespec="seconds"))
+    """Give the build an index id, unless it has one, with its time, or take those of the run that it continues."""
+    fresh = replace(spec, index_id=spec.index_id or str(uuid.uuid4()), created=datetime.now(UTC).isoformat(timespec="seconds"))
     kept: Any = Work(store, spec).create_json("spec.json", json.loads(fresh.to_json()))
     started = BuildSpec.from_json(json.dumps(kept).encode())
     return replace(spec, index_id=started.index_id, created=started.created)

@@ -2,6 +2,7 @@
 
 BuildError(LimError)
 ├── PlanImpossible     rows, dim, memory and target do not fit together; both numbers are in the message
+├── NothingToIndex     the source has no row that can be indexed
 ├── IndexRefused       the measured index misses its target, so it is not published
 └── StageFailed        a stage's item failed; names stage, item and what to do next
 """
@@ -17,6 +18,10 @@ class BuildError(LimError):
 
 class PlanImpossible(BuildError):
     """Rows, dim, memory and target do not fit together."""
+
+
+class NothingToIndex(BuildError):
+    """The source has no row that can be indexed."""
 
 
 class IndexRefused(BuildError):

@@ -17,6 +17,8 @@ class Order:
     source: str
     label: str
     probes: str = ""
+    index_id: str = ""
+    """The id that the index is to have; empty = a new one, or that of the build that is continued."""
 
 
 def check_label(label: str) -> None:

@@ -34,11 +34,16 @@ class BuildSpec:
     """Libraries and the instruction set that faiss and NumPy compute with; part of the hash, because they change sums."""
     index_id: str = ""
     created: str = ""
+    asked: bool = False
+    """Whether somebody asked for this index id: another id is then another build."""
 
     @property
     def work_hash(self) -> str:
-        """sha256 over everything but index id, time, `force` and the way to the storage, as 24 hexadecimal digits."""
-        data = asdict(replace(self, index_id="", created=""))
+        """sha256 over everything but time, `force`, the way to the storage and an index id that nobody asked for.
+
+        24 hexadecimal digits.
+        """
+        data = asdict(replace(self, index_id=self.index_id if self.asked else "", created=""))
         data["build"].pop("force")
         data["source"].pop("template")  # source_url says where it led
         data.pop("storage")
