@@ -12,9 +12,10 @@ from pretend_gpu import NAME, pretended
 
 from configs.settings import Build, Quality, Settings, Storage
 from pipeline.artifact import open_store, read_manifest
-from pipeline.build import Built, Order, build
+from pipeline.build import Built, build
 from pipeline.device.threads import pinned
 from pipeline.generate.faces import Generator
+from pipeline.order import Order
 from pipeline.progress import Lines
 from pipeline.search.on_gpu import OnGpu
 from pipeline.search.opening import open_index

@@ -6,6 +6,9 @@ import itertools
 import threading
 
 from configs.errors import ConfigError
+from pipeline.device.cpu import Cpu
+from pipeline.device.gpu import Gpu
+from pipeline.device.gpu_found import asked, count
 from pipeline.device.verbs import Device
 
 _turns = itertools.count()
@@ -18,17 +21,11 @@ def device(kind: str) -> Device:
     Where a process sees several GPUs, its threads take them by turns, and each keeps its own.  What was found is
     logged once.  Raises ConfigError when a GPU is demanded and none answers.
     """
-    from pipeline.device.gpu_found import asked, count  # here, so that a matcher on a CPU never loads it
-
     missing = asked() if kind != "cpu" else "the CPU is set"
     if not missing:
-        from pipeline.device.gpu import Gpu
-
         return Gpu(_turn() % count())
     if kind == "gpu":
         raise ConfigError(f"build.device: expected a GPU because 'gpu' is set, got none: {missing}")
-    from pipeline.device.cpu import Cpu
-
     return Cpu()
 
 

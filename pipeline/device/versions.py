@@ -7,6 +7,8 @@ import platform
 import faiss
 import numpy as np
 
+from pipeline.device.gpu_found import identity
+
 
 def platform_versions(kind: str = "cpu") -> dict[str, str]:
     """Library versions, machine, the instruction set of faiss; for the kind `gpu` also what its GPUs are.
@@ -20,8 +22,4 @@ def platform_versions(kind: str = "cpu") -> dict[str, str]:
         "machine": platform.machine(),
         "instructions": faiss.get_compile_options().strip(),
     }
-    if kind == "gpu":
-        from pipeline.device.gpu_found import identity  # here, so that a matcher on a CPU never loads it
-
-        found |= identity()
-    return found
+    return found | identity() if kind == "gpu" else found
