@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster, performance_report
 from configs.settings import Dask
 from pipeline.errors import StageFailed
 from pipeline.nodes.offers import offered
-from pipeline.nodes.wave import Wave
+from pipeline.nodes.waves import Wave
 from pipeline.stage import Done, Item, Runner, Stage
 from pipeline.workspace import Work
 

@@ -1,4 +1,4 @@
-"""What memory processes take, and whether the kernel killed one for lack of it."""
+"""Tells what memory a build takes, or that the kernel killed a part of it for want of some."""
 
 from __future__ import annotations
 
