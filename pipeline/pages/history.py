@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 OPEN = ("queued", "starting", "running")
 """States that something follows; the others are `published`, `failed`, `cancelled` and `stopped`."""
 
+EVENTS = ("began", "started", "wave", "item", "ended", "published", "failed")
+
 MOST_STAGES = 64
 """Of one build: what arrives is somebody else's, and may not fill this process."""
 
@@ -122,24 +124,25 @@ class History:
         return next(iter(same or done), None)
 
     def _heard(self, message: Any, now: float) -> BuildOf:
-        event, build = message["event"], self._build(message, now)
+        event = message["event"]
+        if event not in EVENTS:
+            raise ValueError(f"expected one of {', '.join(EVENTS)}, got {event!r}")
+        build = self._build(message, now)
         if event == "began":
             build.source = str(message["source"])
             for name in message["stages"]:
                 _stage(build, name)
-        elif event in ("started", "wave", "item", "ended"):
-            stage = _stage(build, message["stage"])
-            _told(stage, message, now)
-            for other in build.stages.values():  # whose end nobody heard, as a lost scheduler does not
-                if other is not stage and other.began and other.seconds is None:
-                    other.seconds = now - other.began
         elif event == "published":
             build.rows, build.report = int(message["rows"]), str(message["report"])
             build.end("published", now)
         elif event == "failed":
             build.end("failed", now, str(message["error"]))
         else:
-            raise ValueError(f"expected a known event, got {event!r}")
+            stage = _stage(build, message["stage"])
+            _told(stage, message, now)
+            for other in build.stages.values():  # whose end nobody heard, as a lost scheduler does not
+                if other is not stage and other.began and other.seconds is None:
+                    other.seconds = now - other.began
         return build
 
     def _build(self, message: Any, now: float) -> BuildOf:

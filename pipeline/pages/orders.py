@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args, get_type_hints
 
 from configs.errors import LimError
@@ -19,7 +19,6 @@ FIELDS = ("source", "label", "probes", "recipe", "shards", "options")
 FREE = ("build.", "quality.", "source.", "images.")
 """Sections that an order may change; where things are is the scheduler's own affair."""
 
-OPTIONS_SHOWN = 5
 MOST_CHARACTERS = 10_000
 """Of one field."""
 
@@ -87,13 +86,19 @@ def ordered(fields: Mapping[str, str], settings: Settings) -> Ordered:
     return Ordered(Order(given["source"], given["label"], given["probes"]), settings, given)
 
 
-def look(order: Ordered) -> int:
-    """Rows of the source; takes as long as its listing.  Raises Refused, naming the field that leads nowhere."""
-    try:
-        return listed(order.order, order.settings)[0].rows
-    except LimError as error:
-        probes = order.order.probes
-        raise Refused({"probes" if probes and str(error).startswith(probes) else "source": str(error)}) from error
+def look(ordered: Ordered) -> None:
+    """See what is at each place that the build will read; takes as long as their listings.  Raises Refused."""
+    order, calibration = ordered.order, ordered.settings.build.calibration
+    settings = replace(ordered.settings, build=replace(ordered.settings.build, calibration=""))
+    errors = {}
+    for name, url in (("source", order.source), ("probes", order.probes), ("options", calibration)):
+        try:
+            if url:
+                listed(Order(url, order.label), settings)
+        except LimError as error:
+            errors[name] = str(error)
+    if errors:
+        raise Refused(errors)
 
 
 def _options(text: str) -> dict[str, str]:

@@ -90,6 +90,8 @@ class Request(web.RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """The reason, for a person or a program."""
         self._protect()  # Tornado has cleared the headers
+        if status_code == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
         error = kwargs.get("exc_info", (None, None, None))[1]
         said = error.log_message if isinstance(error, web.HTTPError) else None
         reason = said.replace("%%", "%") if said else f"{status_code} {self._reason}: the scheduler's log says more"
@@ -115,7 +117,6 @@ class Request(web.RequestHandler):
 
     def _ask_for_token(self) -> None:
         if self.wants_json or self.request.method != "GET":
-            self.set_header("WWW-Authenticate", "Bearer")
             raise web.HTTPError(401, "expected `Authorization: Bearer TOKEN` with the token that is set as http.token, "
                                      "or a login on the page /lim/login")  # fmt: skip
         self.redirect(f"{self.root}lim/login", status=303)
