@@ -117,7 +117,9 @@ def cupy(free: tuple[int, ...], names: tuple[str, ...]) -> types.ModuleType:
         def __exit__(self, *_: object) -> None: ...
 
     def properties(number: int) -> dict[str, Any]:
-        return {"name": names[number].encode(), "major": 9, "minor": 0, "multiProcessorCount": 132}
+        require(0 <= number < len(names), "cudaErrorInvalidDevice: invalid device ordinal")
+        found = {"name": names[number].encode(), "major": 9, "minor": 0, "multiProcessorCount": 132}
+        return found | {"totalGlobalMem": 2 * FREE}
 
     module = types.ModuleType("cupy")
     for name in ("zeros", "rint", "uint64", "int64"):

@@ -53,7 +53,7 @@ def test_threads_take_the_gpus_by_turns_and_keep_theirs(gpus: int) -> None:
         mine = [choose.device("gpu") for _ in range(5)]
         for one in mine:
             one.nearest(ROWS, ROWS)
-        return {one._session.number for one in mine if isinstance(one, Gpu)}
+        return {one.number for one in mine if isinstance(one, Gpu)}
 
     with pretended(gpus=gpus), ThreadPoolExecutor(4) as pool:
         found = list(pool.map(work, range(4)))
@@ -68,8 +68,8 @@ def test_each_gpu_computes_with_resources_of_its_own() -> None:
         assert numbers.tolist() == list(range(6))
         assert list(session(1).resources.getMemoryInfo()) == [1]
         assert session(0).resources.getMemoryInfo() == {}
-        with pytest.raises(RuntimeError, match="invalid device ordinal"):
-            Gpu(2)
+        with pytest.raises(GpuRefused, match=r"GPU 2 does not answer: .*invalid device ordinal"):
+            Gpu(2).nearest(ROWS, ROWS)
 
 
 @pytest.mark.parametrize("verb", ["nearest", "sums", "train_codes", "encode", "knn"])
@@ -113,6 +113,18 @@ def test_the_scratch_is_counted_until_faiss_has_it() -> None:
         assert Gpu().sums(ROWS, np.zeros(6, np.int64), 6_000_000)[1][0] == 6
 
 
+def test_asking_for_a_gpu_takes_nothing_of_it() -> None:
+    """A parent process that held a context would keep its worker from a GPU that serves one process."""
+    with pretended(gpus=2), pytest.MonkeyPatch.context() as patch:
+        import cupy
+
+        patch.setattr(cupy.cuda, "Device", failing)
+        assert choose.device("auto").kind == "gpu"
+        assert "gpu" in platform_versions("gpu")
+        with pytest.raises(GpuRefused, match=r"GPU . does not answer: cudaErrorDevicesUnavailable$"):
+            choose.device("gpu").nearest(ROWS, ROWS)
+
+
 def test_versions_of_a_gpu_pin_what_its_floats_depend_on() -> None:
     with pretended(gpus=2):
         found = platform_versions("gpu")
@@ -143,8 +155,8 @@ def test_every_reason_for_no_gpu_is_said() -> None:
         assert gpu_found.why_not() == ""
         import cupy
 
-        patch.setattr(cupy.cuda, "Device", failing)
-        assert gpu_found.why_not() == "the GPU does not answer: cudaErrorDevicesUnavailable"
+        patch.setattr(cupy.cuda.runtime, "getDeviceProperties", failing)
+        assert gpu_found.why_not() == "the driver does not answer: cudaErrorDevicesUnavailable"
         patch.setattr(cupy, "is_available", lambda: False)
         assert "but cupy does not" in gpu_found.why_not()
         patch.setattr(faiss, "get_num_gpus", lambda: 0)

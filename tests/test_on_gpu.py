@@ -194,6 +194,25 @@ def test_a_shard_goes_to_the_next_gpu_that_has_room(tmp_path: Path, caplog: pyte
     assert "l i shard 1 is searched on GPU 2: " in caplog.text
 
 
+def test_a_shard_goes_past_a_gpu_that_does_not_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    manifest = write(tmp_path, "exact")
+    with pretended(gpus=2), pytest.MonkeyPatch.context() as patch:
+        free = gpu_found.memory
+
+        def dead(number: int) -> int:
+            if number == 0:
+                raise RuntimeError("cudaErrorECCUncorrectable")
+            return free(number)
+
+        patch.setattr(gpu_found, "memory", dead)
+        assert isinstance(open_index(tmp_path, manifest, device="gpu"), OnGpu)
+        assert "l i shard 0 is searched on GPU 1: " in caplog.text
+        patch.setattr(faiss, "get_num_gpus", lambda: 1)
+        assert not isinstance(open_index(tmp_path, manifest, device="gpu"), OnGpu)
+    assert caplog.records[-1].getMessage().endswith(": GPU 0 does not answer: cudaErrorECCUncorrectable.")
+
+
 def test_an_index_larger_than_the_gpus_is_left_to_the_cpu(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """By the manifest alone: no file was read for it, nothing put on a GPU."""
     caplog.set_level("INFO")

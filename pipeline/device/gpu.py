@@ -18,16 +18,20 @@ IN_SCRATCH: dict[str, int] = {}
 class Gpu:
     """One GPU.  Calls of several threads take turns.  What it cannot do (4-bit codes, k above 2,048) the CPU does.
 
-    Every verb raises GpuRefused, with both numbers, when there is not enough memory: bytes of a build depend on the
-    device, so that nothing but sums, which are exact, could go to the CPU instead.
+    Every verb raises GpuRefused when the GPU does not answer or, with both numbers, has not the memory: bytes of a build
+    depend on the device, so that nothing but sums, which are exact, could go to the CPU instead.
     """
 
     kind = "gpu"
 
     def __init__(self, number: int = 0) -> None:
-        """The GPU of this number among those that the process can see."""
-        self._session = session(number)
+        """The GPU of this number among those that the process can see; nothing of it is taken before the first verb."""
+        self.number = number
         self._cpu = Cpu()
+
+    @property
+    def _session(self) -> Session:
+        return session(self.number)
 
     def nearest(self, rows: Floats, centroids: Floats) -> tuple[Ids, Floats]:
         """See `Device.nearest`.  Which of two equally near centroids is taken is up to the GPU."""

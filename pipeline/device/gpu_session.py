@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import faiss
 
 from configs.errors import LimError
-from pipeline.device.gpu_found import first_line, memory
-from pipeline.device.gpu_memory import RESERVE, Plan, scratch_of
+from pipeline.device import gpu_found
+from pipeline.device.gpu_found import first_line
+from pipeline.device.gpu_memory import RESERVE, Plan
 
 
 class GpuRefused(LimError):
@@ -34,7 +35,7 @@ class Session:
     def refusal(self, plan: Plan) -> str:
         """Why the GPU has not the room for something, or "" where it has."""
         begun = self.number in self.resources.getMemoryInfo()  # faiss has worked: scratch and driver have theirs
-        found = plan.refusal(memory(self.number)[0], 0 if begun else self.scratch + RESERVE)
+        found = plan.refusal(gpu_found.memory(self.number), 0 if begun else self.scratch + RESERVE)
         return found and f"GPU {self.number}: {found}"
 
     @contextmanager
@@ -69,14 +70,21 @@ _sessions: dict[int, Session] = {}
 
 
 def session(number: int) -> Session:
-    """The one session of a GPU in this process, made at the first call; only after `why_not` has found nothing."""
+    """The one session of a GPU in this process, made at the first call; only after `why_not` has found nothing.
+
+    Raises GpuRefused for a GPU that does not answer.
+    """
     with _opening:
         if number not in _sessions:
             # cuBLAS picks among algorithms by what else runs, and faiss multiplies on two streams by turns: with
             # workspaces of fixed size results are the same in every run (cuBLAS guide, Results Reproducibility).
             os.putenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            try:
+                gpu_found.memory(number)
+                scratch = gpu_found.scratch(number)
+            except RuntimeError as error:
+                raise GpuRefused(f"GPU {number} does not answer: {first_line(error)}") from error
             resources = faiss.StandardGpuResources()
-            scratch = scratch_of(memory(number)[1])
             resources.setTempMemory(scratch)
             _sessions[number] = Session(number, resources, scratch)
         return _sessions[number]

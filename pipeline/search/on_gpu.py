@@ -145,7 +145,11 @@ def _roomy(manifest: Manifest, shard: int) -> tuple[Session, Plan]:
     """Shard s belongs on GPU s modulo their number; where it does not fit, on the next that has room, or GpuRefused."""
     refused = []
     for step in range(gpus := count()):
-        one = session((shard + step) % gpus)
+        try:
+            one = session((shard + step) % gpus)
+        except GpuRefused as error:  # it does not answer; another one may
+            refused.append(str(error))
+            continue
         plan = planned(manifest, shard, one.scratch)
         if not (why := one.refusal(plan)):
             logger.info("%s is searched on GPU %d: %s bytes.", plan.what, one.number, f"{plan.nbytes:,}")
