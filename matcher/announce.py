@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgpack
 from redis.asyncio import Redis
 
 from matcher import keys
-from matcher.residency import Held, Residency
+from matcher.announced import Announced, announced
+from matcher.held import Held, Place
+from matcher.residency import Residency
 from pipeline.artifact import FORMAT
 
 MOVE = """
@@ -29,6 +31,10 @@ POINTED_S = 900
 """Life of where a label points, unless a matcher that serves it prolongs it."""
 
 
+CLAIM_MS = 5_000
+"""Life of a claim; by then the announcement says what is being loaded."""
+
+
 class Announcer:
     """Renews the announcement; knows Redis' clock and which matchers live."""
 
@@ -40,7 +46,7 @@ class Announcer:
         self._renewed = -1e9
         self._offset_ms = 0.0
         self.started = time.time()
-        self._state: list[tuple[str, bool]] | None = None
+        self._state: list[tuple[Place, bool]] | None = None
         self._packed = b""
         self.alive: set[str] = set()
         """Ids of the matchers whose announcement stands, this one included."""
@@ -49,6 +55,8 @@ class Announcer:
         self._move = redis.register_script(MOVE)
         self._turn = asyncio.Lock()
         self._withdrawn = False
+        self._bodies: list[bytes | None] = []
+        self._announced: Announced = {}
 
     def stands(self) -> bool:
         """Whether our announcement has certainly not lapsed: measured from before it was sent."""
@@ -82,8 +90,9 @@ class Announcer:
 
     def _body(self) -> bytes:
         """The packed announcement, made anew only when what is held has changed: a thousand labels take a while."""
-        everything = (*self._residency.current.values(), *self._residency.retired.values())
-        state = [(held.index_id, held.retired_at is None) for held in everything]
+        everything = self._residency.held.values()
+        state = [(held.place, held.retired_at is None) for held in everything]
+        state += [(place, False) for place in self._residency.loading]
         if state != self._state:
             self._state, self._packed = state, msgpack.packb(self._held(everything))
         return self._packed
@@ -96,12 +105,38 @@ class Announcer:
                 **held.served, "rows": held.index.rows, "dim": held.index.dim, "descriptor_version": manifest.descriptor.version,
                 "memory": held.index.memory.anonymous, "retired": held.retired_at is not None,
             })  # fmt: skip
-        return {"id": self.id, "format": FORMAT, "protocol": keys.PROTOCOL, "started": self.started, "indexes": indexes}
+        loading = [
+            {
+                "label": label, "index_id": index_id, "shard": shard, "shards": len(manifest.shards),
+                "dim": manifest.descriptor.dim,
+            }
+            for (label, index_id, shard), manifest in self._residency.loading.items() if len(manifest.shards) > 1
+        ]  # fmt: skip
+        return {
+            "id": self.id, "format": FORMAT, "protocol": keys.PROTOCOL, "started": self.started, "indexes": indexes,
+            "loading": loading,
+        }  # fmt: skip
 
-    async def serve(self, label: str, index_id: str) -> bool:
-        """Let requests for the label go to `index_id`; False when somebody else moved it at the same moment."""
-        before = await self._redis.get(keys.serving(label)) or b""
+    async def everybody(self) -> Announced:
+        """What all matchers announce now, this one included."""
+        ids: list[Any] = await self._redis.zrangebyscore(keys.MATCHERS, self.now_ms(), "+inf")
+        bodies: list[Any] = await self._redis.mget([keys.announcement(name.decode()) for name in ids]) if ids else []
+        if bodies != self._bodies:  # they seldom change
+            self._bodies, self._announced = bodies, announced(bodies)
+        return self._announced
+
+    async def pointed(self, labels: Sequence[str]) -> list[str]:
+        """The index that requests for each label go to; empty where none does."""
+        ids: list[Any] = await self._redis.mget(list(map(keys.serving, labels)))
+        return [(index_id or b"").decode() for index_id in ids]
+
+    async def serve(self, label: str, before: str, index_id: str) -> bool:
+        """Let requests for the label go to `index_id`, if they went to `before` until now."""
         return bool(await self._move(keys=[keys.serving(label)], args=[before, index_id, POINTED_S]))
+
+    async def claim(self, place: Place) -> bool:
+        """Whether the loading of a shard that nobody holds is ours; for as long as it takes to announce that we load it."""
+        return bool(await self._redis.set(keys.claim(*place), self.id, nx=True, px=CLAIM_MS))
 
     async def withdraw(self) -> None:
         """Say at once that we are gone, so that clients and take-over need not wait for the lapse."""

@@ -14,8 +14,9 @@ from redis.exceptions import ResponseError
 from matcher import keys
 from matcher.consumer import Bad
 from matcher.errors import MatchError, NoIndex
+from matcher.held import Held, Whole
+from matcher.keys import shard_of
 from matcher.messages import Request, answer, failure
-from matcher.residency import Held
 from matcher.results import Candidates
 from matcher.searching import Outcome
 
@@ -35,9 +36,8 @@ class Lapsed(Exception):
 class Answerer:
     """Packs and sends.  `may_answer` says whether our announcement stands: without it others do our work."""
 
-    def __init__(self, redis: Redis, consumer_groups: dict[str, str], may_answer: Callable[[], bool]) -> None:
+    def __init__(self, redis: Redis, may_answer: Callable[[], bool]) -> None:
         self._redis = redis
-        self._groups = consumer_groups
         self._may_answer = may_answer
         self.answered = 0
         self.errors: dict[int, int] = defaultdict(int)
@@ -53,10 +53,10 @@ class Answerer:
         if not self._may_answer():
             raise Lapsed(f"{len(packed)} answers held back: the announcement lapsed")
         channels: dict[bytes, list[bytes]] = defaultdict(list)
-        entries: dict[str, list[bytes]] = defaultdict(list)
+        entries: dict[tuple[str, str], list[bytes]] = defaultdict(list)
         pipe = self._redis.pipeline(transaction=False)
         for request, data in packed:
-            entries[request.stream].append(request.entry)
+            entries[request.stream, request.group].append(request.entry)
             if to := request.answer_stream:
                 pipe.xadd(to, {"answer": data}, maxlen=ANSWERS_KEPT, approximate=True)
                 pipe.expire(to, ANSWERS_EXPIRE_S)
@@ -66,16 +66,18 @@ class Answerer:
                 pipe.publish(request.channel, data)
         for channel, parts in channels.items():
             pipe.publish(channel, b"".join(parts))
-        for stream, ids in entries.items():
-            if group := self._groups.get(stream):
-                pipe.xack(stream, group, *ids)
+        for (stream, group), ids in entries.items():
+            pipe.xack(stream, group, *ids)
         _inspect(await pipe.execute(raise_on_error=False))
         self.answered += len(packed)
 
-    def _packed(self, held: Held | None, request: Request, result: Candidates | MatchError) -> bytes:
+    def _packed(self, held: Held | Whole | None, request: Request, result: Candidates | MatchError) -> bytes:
         if isinstance(result, MatchError):
             self.errors[result.error_code] += 1
-            return failure(request.rid, request.fields.get(b"label", b"").decode(errors="replace"), result)
+            label, shard = request.fields.get(b"label", b"").decode(errors="replace"), shard_of(request.group)
+            index_id = request.stream.rpartition(":")[2]
+            of = {} if shard is None else {"index_id": index_id, "shard": shard}
+            return failure(request.rid, label, result, of)
         if held is None:
             return self._packed(None, request, NoIndex("the index was dropped meanwhile"))
         return answer(request.rid, held.served, result)
@@ -83,13 +85,12 @@ class Answerer:
     async def bury(self, bad: list[Bad], why: str = "") -> None:
         """Move messages that cannot be answered to the dead letters, with the reason."""
         pipe = self._redis.pipeline(transaction=False)
-        for stream, entry, flat, reason in bad:
+        for (stream, group), entry, flat, reason in bad:
             letter: dict[Any, Any] = dict(zip(flat[::2], flat[1::2], strict=False))
-            letter |= {"entry": entry, "reason": why or reason, "at": int(time.time())}
+            letter |= {"entry": entry, "group": group, "reason": why or reason, "at": int(time.time())}
             pipe.xadd(keys.dead(stream), letter, maxlen=DEAD_KEPT, approximate=True)
-            if group := self._groups.get(stream):
-                pipe.xack(stream, group, entry)
-            logger.warning("%s %s: moved to the dead letters: %s.", stream, entry.decode(), why or reason)
+            pipe.xack(stream, group, entry)
+            logger.warning("%s %s %s: moved to the dead letters: %s.", stream, group, entry.decode(), why or reason)
         await pipe.execute()
 
 

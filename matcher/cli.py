@@ -59,7 +59,7 @@ async def serve(settings: Settings, matcher_id: str = "") -> None:
     finally:
         http.should_exit = True
         await pages
-    if service.watch.busy:
+    if service.loader.busy:
         logging.shutdown()
         os._exit(0)  # everything is answered, and a load that cannot be interrupted is no reason to stay
 

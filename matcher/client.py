@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from configs.errors import ConfigError
 from configs.settings import Client
 from matcher import keys
-from matcher.errors import Busy, NoIndex, TimedOut
+from matcher.errors import Busy, TimedOut
 from matcher.exchange import Exchange
 from matcher.landing import Counts
 from matcher.merge import Answer, Sighting, across
@@ -167,14 +167,7 @@ class MatchClient:
             raise TimedOut(f"{label}: Redis did not say who serves it within {timeout_s:g} s; is it running?") from None
 
     def _check(self, label: str, route: Route, question: Question) -> None:
-        if not route.index_id:
-            raise NoIndex(
-                f"nobody serves label {label!r}: publish an index for it (`lim build`) and start a matcher (`lim matcher`)"
-            )
-        if route.missing and not question.allow_partial:
-            raise NoIndex(
-                f"label {label!r}: nobody serves shards {list(route.missing)} of index {route.index_id}: start more matchers"
-            )
+        route.check(label, question)
         allowed = self._settings.max_backlog
         if route.backlog >= allowed:
             raise Busy(

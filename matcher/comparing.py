@@ -16,8 +16,8 @@ import msgpack
 
 from matcher.beside import LENGTH, frame, work_of
 from matcher.drawing import Drawer
-from matcher.recall import RECALL_AT, Drawn
-from matcher.residency import Held
+from matcher.held import Held
+from matcher.recall import Drawn, depth_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Comparer:
         if not self._current(held):
             return
         if "error" in answer:
-            logger.warning("%s %s: live requests are not compared: %s.", held.label, held.index_id, answer["error"])
+            logger.warning("%s: live requests are not compared: %s.", held.name, answer["error"])
         elif held.live.add([(recall, first) for recall, first in answer["results"]], self._margin):
             self._tell(held)
 
@@ -91,13 +91,13 @@ class Comparer:
     def _tell(self, held: Held) -> None:
         live = held.live
         said = (
-            f"{len(live.recalls)} live requests have a recall@{RECALL_AT} of {live.recall:.3f}, at most {live.bound:.3f}; "
+            f"{len(live.recalls)} live requests have a recall@{depth_of(held.shards)} of {live.recall:.3f}, at most {live.bound:.3f}; "
             f"the build measured {live.expected:.3f}, and {self._margin:g} less is allowed"
         )
         if live.alarm:
-            logger.warning("%s %s: drift: %s: rebuild from today's descriptors.", held.label, held.index_id, said)
+            logger.warning("%s: drift: %s: rebuild from today's descriptors.", held.name, said)
         else:
-            logger.info("%s %s: drift is over: %s.", held.label, held.index_id, said)
+            logger.info("%s: drift is over: %s.", held.name, said)
 
     async def _end(self) -> None:
         """End the process, which has nothing to lose."""

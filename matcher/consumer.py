@@ -10,12 +10,13 @@ from contextlib import suppress
 from redis.asyncio import Redis
 
 from matcher.doubt import Doubt
+from matcher.keys import Feed
 from matcher.messages import NotOfTheProtocol, Request, parse
 from matcher.reader import Entries, Reader
 from matcher.sleepers import COUNT, PER_READ, WAITING, Sleepers
 
-Bad = tuple[str, bytes, Sequence[bytes], str]
-"""Stream, entry, fields and why it is none of ours."""
+Bad = tuple[Feed, bytes, Sequence[bytes], str]
+"""Feed, entry, fields and why it is none of ours."""
 
 
 class Consumer:
@@ -30,9 +31,9 @@ class Consumer:
         self.name = name
         self._reader = Reader(redis, name)
         self._block_ms = block_ms
-        self.groups = self._reader.groups
-        """Stream → group."""
-        self.hot: dict[str, None] = {}
+        self.feeds = self._reader.feeds
+        """What is read."""
+        self.hot: dict[Feed, None] = {}
         self._inbox: Entries = []
         self._waiting = 0
         self._arrived = asyncio.Event()
@@ -46,17 +47,17 @@ class Consumer:
         """Whether something was read and not taken, or more is known to be there."""
         return bool(self._inbox or self.hot)
 
-    async def join(self, stream: str, group: str) -> None:
-        """Read a stream from now on; its group begins at the stream's first entry."""
-        await self._reader.create([stream], group)
-        self.groups[stream] = group
-        self._sleepers.add(stream, group)
+    async def join(self, feed: Feed) -> None:
+        """Read a feed from now on; its group begins at the stream's first entry."""
+        await self._reader.create([feed])
+        self.feeds[feed] = None
+        self._sleepers.add(feed)
 
-    def leave(self, stream: str) -> None:
-        """Stop reading a stream."""
-        self.groups.pop(stream, None)
-        self.hot.pop(stream, None)
-        self._sleepers.remove(stream)
+    def leave(self, feed: Feed) -> None:
+        """Stop reading a feed."""
+        self.feeds.pop(feed, None)
+        self.hot.pop(feed, None)
+        self._sleepers.remove(feed)
 
     async def read(self, budget: int) -> tuple[list[Request], list[Bad]]:
         """What hot streams have, waiting up to the blocking time for one to become so; empty when idle or closing."""
@@ -80,35 +81,36 @@ class Consumer:
         """Requests, and entries that are none."""
         requests: list[Request] = []
         bad: list[Bad] = []
-        for stream, entries in raw:
+        for feed, entries in raw:
+            stream, group = feed
             for entry, flat in entries:
                 try:
-                    requests.append(parse(stream, entry, flat or ()))
+                    requests.append(parse(stream, entry, flat or (), group))
                 except NotOfTheProtocol as error:
-                    bad.append((stream, entry, flat or (), str(error)))
+                    bad.append((feed, entry, flat or (), str(error)))
         return requests, bad
 
     async def _read_hot(self, budget: int) -> Entries:
-        streams = list(self.hot)
-        if not streams:
+        feeds = list(self.hot)
+        if not feeds:
             return []
-        start = next(self._rotation) * PER_READ % len(streams)
-        chosen = (streams + streams)[start : start + min(PER_READ, len(streams))]
+        start = next(self._rotation) * PER_READ % len(feeds)
+        chosen = (feeds + feeds)[start : start + min(PER_READ, len(feeds))]
         found = await self._reader.take(chosen, max(1, budget // len(chosen)))
-        gave = {stream for stream, _ in found}
-        calm = [stream for stream in chosen if stream not in gave]
-        for stream in calm:
-            self.hot.pop(stream, None)
+        gave = {feed for feed, _ in found}
+        calm = [feed for feed in chosen if feed not in gave]
+        for feed in calm:
+            self.hot.pop(feed, None)
         self._sleepers.cover(calm)
         return found
 
     def _deliver(self, found: Entries) -> None:
         """What a blocking read brought."""
-        for stream, entries in found:
-            if len(entries) >= COUNT and stream in self.groups:
-                self.hot[stream] = None
+        for feed, entries in found:
+            if len(entries) >= COUNT and feed in self.feeds:
+                self.hot[feed] = None
                 self._heated.set()
-            self._inbox.append((stream, entries))
+            self._inbox.append((feed, entries))
             self._waiting += len(entries)
         if found:
             self._arrived.set()
@@ -121,9 +123,9 @@ class Consumer:
         self._sleepers.room.set()
         return taken
 
-    def in_inbox(self) -> set[tuple[str, bytes]]:
-        """Stream and entry of what was read and not taken."""
-        return {(stream, entry) for stream, entries in self._inbox for entry, _ in entries}
+    def in_inbox(self) -> set[tuple[Feed, bytes]]:
+        """Feed and entry of what was read and not taken."""
+        return {(feed, entry) for feed, entries in self._inbox for entry, _ in entries}
 
     async def close(self) -> Entries:
         """Stop reading; returns what sleepers had been given and nobody took: it must still be answered."""

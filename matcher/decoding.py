@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from matcher.errors import BadDescriptor, BadRequest, MatchError, Stale, TooOld, VersionDiffers
+from matcher.held import Held
 from matcher.messages import Floats, Request, vector
-from matcher.residency import Held
 
 Refusal = tuple[Request, MatchError]
 

@@ -7,8 +7,8 @@ import random
 import time
 
 from matcher.decoding import Job
-from matcher.recall import RECALL_AT, Drawn
-from matcher.residency import Held
+from matcher.held import Held, Place
+from matcher.recall import Drawn, depth_of
 from pipeline.search.index import Numbers
 
 IN_ALL = 1_024
@@ -28,8 +28,8 @@ class Drawer:
         self._per_minute = per_minute
         self._random = random.Random()  # noqa: S311 - nobody gains by guessing it
         self._next = self._gap()
-        self.pending: dict[str, Held] = {}
-        """Indexes with requests that wait, by index id, the longest waiting first."""
+        self.pending: dict[Place, Held] = {}
+        """Shards with requests that wait, the longest waiting first."""
 
     def saw(self, job: Job, numbers: Numbers) -> None:
         """A job was searched: `numbers` (requests, k) were found.  Lists of people are not compared with lists of rows."""
@@ -56,8 +56,8 @@ class Drawer:
         if live.drawn >= self._per_minute or sum(len(one.live.waiting) for one in self.pending.values()) >= IN_ALL:
             return
         live.drawn += 1
-        live.waiting.append(Drawn(job.queries[row].copy(), numbers[row, :RECALL_AT].copy()))
-        self.pending.setdefault(held.index_id, held)
+        live.waiting.append(Drawn(job.queries[row].copy(), numbers[row, : depth_of(held.shards)].copy()))
+        self.pending.setdefault(held.place, held)
 
     def longest_waiting(self) -> tuple[Held, list[Drawn]] | None:
         """The next index to compare with its requests, which wait no more; None when there is none."""

@@ -46,7 +46,7 @@ class Exchange:
         flight.due = now + question.timeout_s * REPEAT_AFTER
         flight.deadline = now + question.timeout_s
         self.flights.add(flight)
-        self._send(flight, route.index_id, question.timeout_s)
+        self._send(flight, route, question.timeout_s)
         return flight.answer
 
     def close(self) -> None:
@@ -58,8 +58,9 @@ class Exchange:
     async def _work(self, line: Line) -> None:
         await self.routes.run(line)
 
-    def _send(self, flight: Flight, index_id: str, left_s: float) -> None:
-        flight.index_id = index_id
+    def _send(self, flight: Flight, route: Route, left_s: float) -> None:
+        flight.index_id = index_id = route.index_id
+        flight.shards = route.shards
         if self.session.line is not None:  # while Redis is away it waits, and is sent when it is back
             start = head(flight.question, flight.label, index_id, self.channel)
             ttl_ms = max(1, int(left_s * 1000))
@@ -72,7 +73,9 @@ class Exchange:
         route = self.routes.use(flight.label)
         self.counts.repeated += 1
         flight.repeats += 1
-        self._send(flight, (route and route.index_id) or flight.index_id, flight.deadline - self._loop.time())
+        if route is None or not route.index_id:
+            route = Route(flight.index_id, shards=flight.shards)
+        self._send(flight, route, flight.deadline - self._loop.time())
 
     def _added(self, flight: Flight, reply: Any) -> None:
         if reply is None:
@@ -137,6 +140,13 @@ class Exchange:
             return NoIndex(f"{after}: nobody serves it any more; start a matcher")
         if some:
             answered = sorted(flight.parts[flight.index_id])
-            return TimedOut(f"{after}: only shards {answered} answered; allow_partial takes what there is")
+            return TimedOut(
+                f"{after}: only shards {answered} answered, of {flight.shards} of index {flight.index_id}; "
+                f"{_nobody(route)}allow_partial takes what there is"
+            )
         asked = f"asked {1 + flight.repeats} times, {route.backlog} requests are waiting"
-        return TimedOut(f"{after}, {asked}; give it a longer timeout_s, or add matchers")
+        return TimedOut(f"{after}, {asked}; {_nobody(route)}give it a longer timeout_s, or add matchers")
+
+
+def _nobody(route: Route) -> str:
+    return f"nobody holds shards {list(route.missing)}: start more matchers, or " if route.missing else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from matcher.merge import Answer
+from matcher.errors import MatchError
+from matcher.merge import Answer, Part
 from matcher.question import Question
 
 TICK_S = 0.02
@@ -15,7 +16,9 @@ TICK_S = 0.02
 class Flight:
     """One request under way."""
 
-    __slots__ = ("answer", "deadline", "descriptor", "due", "index_id", "label", "parts", "question", "repeats", "rid")
+    __slots__ = (
+        "answer", "deadline", "descriptor", "due", "index_id", "label", "parts", "question", "refused", "repeats", "rid", "shards",
+    )  # fmt: skip
 
     def __init__(
         self, rid: str, label: str, descriptor: bytes, question: Question, answer: asyncio.Future[Answer]
@@ -26,8 +29,12 @@ class Flight:
         self.deadline = self.due = 0.0
         """When it is of no use any more; when to look at it next.  Seconds of the event loop."""
         self.repeats = 0
-        self.parts: dict[str, dict[int, Answer]] = {}
+        self.shards = 1
+        """Shards of that index, as far as is known."""
+        self.parts: dict[str, dict[int, Part]] = {}
         """Answers of shards by index id, while others are missing."""
+        self.refused: dict[str, dict[int, MatchError]] = {}
+        """Errors of shards by index id, where the request takes what the others answer."""
 
 
 class Flights:

@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from configs.hiding import visible
 from matcher.drawing import unwatched
+from matcher.held import Held
 from matcher.metrics import registry_of
-from matcher.residency import Held
+from matcher.whereabouts import whereabouts
 
 if TYPE_CHECKING:
     from matcher.service import Service
@@ -34,7 +35,12 @@ def application(service: Service) -> Starlette:
             problems.append("the announcement in Redis lapsed: is Redis reachable?")
         if service.watch.unreachable:
             problems.append(f"the bucket cannot be read: {service.watch.unreachable}")
-        body = {"status": "fail" if problems else "ok", "problems": problems, "labels": len(service.residency.current)}
+        # a shard that nobody holds is the group's trouble, not a fault of this matcher
+        shards = whereabouts(service.watch.sharing, service.residency)
+        body = {
+            "status": "fail" if problems else "ok", "problems": problems, "labels": len(service.residency.serving),
+            "shards_missing": [one for one in shards if one["missing"]],
+        }  # fmt: skip
         return JSONResponse(body, 503 if problems else 200)
 
     async def version(_: Request) -> Response:
@@ -47,13 +53,14 @@ def application(service: Service) -> Starlette:
         held = [
             {**one.served, "rows": one.index.rows, "recipe": one.index.manifest.recipe, "memory": one.index.memory.anonymous,
              "retired": one.retired_at is not None, "live": live(one)}
-            for one in (*service.residency.current.values(), *service.residency.retired.values())
+            for one in service.residency.held.values()
         ]  # fmt: skip
         failed = [
             {"label": label, "index_id": one.index_id, "error_code": one.error.error_code, "detail": str(one.error)}
             for label, one in service.residency.failures.items()
         ]
-        return JSONResponse({"indexes": held, "not_loaded": failed})
+        shards = whereabouts(service.watch.sharing, service.residency)
+        return JSONResponse({"indexes": held, "not_loaded": failed, "shards": shards})
 
     def live(held: Held) -> dict[str, Any]:
         why = unwatched(held, service.drawer.share)

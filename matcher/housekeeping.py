@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from matcher import keys
+from matcher.keys import Feed
+
+logger = logging.getLogger(__name__)
 
 BACKLOG_TTL_MS = 3_000
 
@@ -37,6 +42,8 @@ local function id(text)
 end
 local found = {}
 for number, stream in ipairs(KEYS) do
+  local orphan = {}
+  for name in string.gmatch(ARGV[3 + number], '%S+') do orphan[name] = true end
   local groups, most, least = redis.pcall('XINFO', 'GROUPS', stream), 0, nil
   if groups.err then groups = {} end
   for _, group in ipairs(groups) do
@@ -44,7 +51,8 @@ for number, stream in ipairs(KEYS) do
     for i = 1, #group, 2 do of[group[i]] = group[i + 1] end
     local first = id(of['last-delivered-id'])
     if of['pending'] > 0 then first = id(redis.call('XPENDING', stream, of['name'])[2]) end
-    if of['name'] == ARGV[1] or string.match(of['name'], '^shard%-%d+$') then
+    local ours = of['name'] == ARGV[1] or string.match(of['name'], '^shard%-%d+$')
+    if ours and not orphan[of['name']] then
       most = math.max(most, of['pending'] + (of['lag'] or 0))
     elseif less(first, {tonumber(ARGV[2]), 0}) then
       first = {tonumber(ARGV[2]), 0}
@@ -64,15 +72,15 @@ for number, stream in ipairs(KEYS) do
 end
 return found
 """
-"""For each stream: trim what every group has acknowledged (below its first pending, else its last delivered);
-a group that is none of ours keeps entries only as long as they can be answered.  Returns what is waiting, and
-below which entry there is more to trim."""
+"""For each stream: trim what every group has acknowledged (below its first pending, else its last delivered).
+A group that is none of ours, or of a shard that nobody holds, keeps entries only as long as they can be answered.
+Returns the most that waits for any group, and below which entry there is more to trim."""
 
 
 class Housekeeping:
     """Looks at streams that were read since the last time; a quiet one has neither backlog nor anything to trim."""
 
-    def __init__(self, redis: Redis, group: str, max_ttl_ms: int) -> None:
+    def __init__(self, redis: Redis, group: str, max_ttl_ms: int, kept_s: float = KEPT_S) -> None:
         self._redis = redis
         self._group = group
         self._max_ttl_ms = max_ttl_ms
@@ -80,6 +88,9 @@ class Housekeeping:
         self._touched: set[tuple[str, str]] = set()
         self._held: set[str] = set()
         self._renewed = 0.0
+        self._kept_s = max(kept_s, 2 * max_ttl_ms / 1000)
+        self._orphaned: dict[Feed, float] = {}
+        """Groups of shards that nobody holds, with the monotonic time since when."""
         self.backlog: dict[str, int] = {}
         """Waiting requests by label, as last published."""
 
@@ -91,6 +102,20 @@ class Housekeeping:
         """Whether the last look found something unanswered in a stream, or something was read since."""
         return any(one == stream for one, _ in self._touched)
 
+    async def bereave(self, orphans: Collection[Feed]) -> None:
+        """Take note of the groups of shards that nobody holds; those that stay so for long are destroyed.
+
+        Until then a stand-by finds in them what its predecessor left behind.
+        """
+        now = time.monotonic()
+        self._orphaned = {feed: self._orphaned.get(feed, now) for feed in orphans}
+        for feed, since in list(self._orphaned.items()):
+            if now - since > self._kept_s:
+                try:
+                    await self._redis.xgroup_destroy(*feed)
+                except ResponseError as error:
+                    logger.info("%s: its group %s is gone already (%s).", *feed, error)
+
     async def run(self, now_ms: float) -> None:
         """Publish the backlog of touched streams and trim them."""
         streams, self._touched = self._touched, set()
@@ -98,7 +123,8 @@ class Housekeeping:
         waiting: dict[str, int] = dict.fromkeys(self.backlog, 0)
         for part in _parts(streams):
             oldest = int(now_ms) - self._max_ttl_ms
-            found = await self._look(keys=[stream for stream, _ in part], args=[self._group, oldest, BITE])
+            orphans = [" ".join(feed.group for feed in self._orphaned if feed.stream == stream) for stream, _ in part]
+            found = await self._look(keys=[stream for stream, _ in part], args=[self._group, oldest, BITE, *orphans])
             for (stream, label), (behind, rest) in zip(part, found, strict=True):
                 if rest:
                     rests[stream] = rest
@@ -136,7 +162,7 @@ class Housekeeping:
         for part in _parts(held if due else held - self._held):
             pipe = self._redis.pipeline(transaction=False)
             for name in part:
-                pipe.expire(name, max(KEPT_S, 2 * self._max_ttl_ms // 1000))
+                pipe.expire(name, int(self._kept_s))
             await pipe.execute()
         self._held = held
         if due:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 PROTOCOL = 1
 """Version of the wire; requests carry it in the field `v`."""
 
@@ -15,6 +17,13 @@ ANSWER_STREAMS = "lim:answer:"
 """A response stream's name must begin so."""
 
 
+class Feed(NamedTuple):
+    """A consumer group on a stream: what a matcher reads.  One matcher may read a stream for several shards."""
+
+    stream: str
+    group: str
+
+
 def index_stream(label: str, index_id: str) -> str:
     """Requests for one index of a label."""
     return f"{label}:{index_id}"
@@ -23,6 +32,17 @@ def index_stream(label: str, index_id: str) -> str:
 def shard_group(shard: int) -> str:
     """The consumer group of a shard on an index's stream."""
     return f"shard-{shard:04d}"
+
+
+def shard_of(group: str) -> int | None:
+    """The shard whose consumer group it is; None for the group on the original's streams."""
+    number = group[6:]
+    return int(number) if group.startswith("shard-") and number.isdecimal() else None
+
+
+def claim(label: str, index_id: str, shard: int) -> str:
+    """Which matcher is about to load a shard that nobody holds; expires."""
+    return f"lim:claim:{label}:{index_id}:{shard}"
 
 
 def announcement(matcher_id: str) -> str:

@@ -9,14 +9,17 @@ from typing import Any
 
 import msgpack
 
-from matcher.errors import BY_CODE, MatchError, SearchFailed, Stale
+from matcher.errors import BY_CODE, Expired, MatchError, NotLoaded, NotReadable, SearchFailed, Stale
 from matcher.flight import Flight, Flights
-from matcher.merge import Answer, Candidate, merge_answers
+from matcher.merge import Answer, Candidate, Face, Part, merge_parts
 from matcher.messages import unpacked
 
 logger = logging.getLogger(__name__)
 
 new_candidate = Candidate._make
+
+OF_A_SHARD = (Expired, NotLoaded, NotReadable, SearchFailed)
+"""Refusals that are a shard's trouble, not the request's."""
 
 
 @dataclass(slots=True)
@@ -47,7 +50,7 @@ class Landing:
                 if flight is None:
                     self._counts.duplicates += 1
                 elif "error" in body:
-                    self._refused(flight, body["error"])
+                    self._refused(flight, body)
                 else:
                     self._landed(flight, body)
         except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
@@ -69,30 +72,51 @@ class Landing:
     def part_of(self, flight: Flight) -> Answer | None:
         """An answer of the shards that have answered; None when none has."""
         parts = flight.parts.get(flight.index_id)
-        return _merged(flight, parts, partial=True) if parts else None
+        return _merged(flight, flight.index_id, flight.shards) if parts else None
 
     def _landed(self, flight: Flight, body: dict[str, Any]) -> None:
         index_id, shards = body["index_id"], body["shards"]
-        candidates = tuple(map(new_candidate, body["result"]))
-        answer = Answer(flight.label, index_id, body["watermark"], False, candidates)
         if shards == 1:
-            self.done(flight, answer)
+            candidates = tuple(map(new_candidate, body["result"]))
+            self.done(flight, Answer(flight.label, index_id, body["watermark"], False, candidates))
             return
+        if index_id == flight.index_id:
+            flight.shards = shards
         parts = flight.parts.setdefault(index_id, {})  # an answer is never mixed from two indexes
-        parts[body["shard"]] = answer
-        if len(parts) == shards:
-            self.done(flight, _merged(flight, parts, partial=False))
+        parts[body["shard"]] = Part(body["watermark"], [_found(one) for one in body["result"]])
+        self._joined(flight, index_id, shards)
 
-    def _refused(self, flight: Flight, body: Any) -> None:
-        error = error_of(flight.label, body)
+    def _joined(self, flight: Flight, index_id: str, shards: int) -> None:
+        """One more shard has answered or refused: with the last the answer is there."""
+        parts, refused = flight.parts.get(index_id, {}), flight.refused.get(index_id, {})
+        if len(parts.keys() | refused.keys()) < shards:
+            return
+        if parts:
+            self.done(flight, _merged(flight, index_id, shards))
+        else:
+            self.fail(flight, next(iter(refused.values())))
+
+    def _refused(self, flight: Flight, body: dict[str, Any]) -> None:
+        error = error_of(flight.label, body["error"])
+        index_id, shard = body.get("index_id", flight.index_id), body.get("shard")
         if isinstance(error, Stale):
-            self._stale(flight)
+            if index_id == flight.index_id:  # else it was sent on already, when another shard said so
+                self._stale(flight)
+        elif (
+            flight.question.allow_partial and flight.shards > 1 and isinstance(error, OF_A_SHARD) and shard is not None
+        ):
+            flight.refused.setdefault(index_id, {})[shard] = error
+            self._joined(flight, index_id, flight.shards)
         else:
             self.fail(flight, error)
 
 
-def _merged(flight: Flight, parts: dict[int, Answer], *, partial: bool) -> Answer:
-    return merge_answers([parts[shard] for shard in sorted(parts)], flight.question.limit, partial=partial)
+def _found(one: list[Any]) -> Any:
+    return Candidate(*one) if len(one) == 2 else Face(*one)
+
+
+def _merged(flight: Flight, index_id: str, shards: int) -> Answer:
+    return merge_parts(flight.label, index_id, flight.parts[index_id], shards, flight.question.limit)
 
 
 def error_of(label: str, error: Any) -> MatchError:

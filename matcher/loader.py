@@ -1,22 +1,33 @@
-"""Loads an index from the bucket through the cache: what runs in a thread beside the event loop."""
+"""Loads shards from the bucket through the cache: what runs in a thread beside the event loop."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from configs.settings import Cache as CacheSettings
-from matcher.errors import NotLoaded, SearchFailed
-from matcher.residency import Held, Residency
-from pipeline.artifact import Cache, Manifest, Store, list_heads, read_head, read_manifest
+from matcher.errors import MatchError, NotLoaded, NotReadable, SearchFailed
+from matcher.held import Held
+from pipeline.artifact import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    Cache,
+    FormatTooNew,
+    Manifest,
+    Store,
+    list_heads,
+    read_head,
+    read_manifest,
+)
 from pipeline.device.gpu_found import asked
 from pipeline.search.index import Index
 from pipeline.search.opening import open_index
 
-logger = logging.getLogger(__name__)
+Got = TypeVar("Got")
 
 WARM_UP = 4
 """Queries searched before an index answers."""
@@ -30,6 +41,25 @@ class Loader:
         self.store = store
         self._device = _found(device)
         self._cache = Cache(Path(cache.folder) if cache.folder else home / "lim", cache.quota_bytes)
+        self._threads: set[object] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is at work, which nobody can interrupt: it may wait for a store that does not answer."""
+        return bool(self._threads)
+
+    async def aside(self, work: Callable[..., Got], *args: object) -> Got:
+        """Do what takes long in a thread."""
+        mark = object()
+        self._threads.add(mark)
+
+        def run() -> Got:
+            try:
+                return work(*args)
+            finally:
+                self._threads.discard(mark)
+
+        return await asyncio.to_thread(run)
 
     def heads(self) -> dict[str, str]:
         """Every label with the etag of its head, by one listing."""
@@ -43,9 +73,8 @@ class Loader:
         """The manifest of an index."""
         return read_manifest(self.store, label, index_id)
 
-    def load(self, manifest: Manifest, residency: Residency, shard: int = 0) -> Held:
+    def load(self, manifest: Manifest, shard: int = 0) -> Held:
         """Fetch, open and warm a shard.  Raises NotLoaded, ArtifactError, or SearchFailed for what the machine refuses."""
-        residency.check(manifest, shard)
         name = f"{manifest.label} {manifest.index_id}"
         try:
             folder = self._cache.fetch(self.store, manifest, shard)
@@ -62,9 +91,17 @@ class Loader:
         return Held(index, folder, shard)
 
     def drop(self, held: Held) -> None:
-        """Free an index; its files may be evicted from then on."""
+        """Free a shard; its files may be evicted from then on."""
         held.index.close()
         self._cache.release(held.folder)
+
+
+def known(error: Exception) -> MatchError:
+    """The error that says on the wire why an index is not loaded."""
+    if isinstance(error, MatchError):
+        return error
+    corrupt = isinstance(error, ArtifactCorrupt | ArtifactMissing | FormatTooNew)
+    return NotReadable(str(error)) if corrupt else SearchFailed(str(error))
 
 
 def _found(device: str) -> str:

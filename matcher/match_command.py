@@ -21,7 +21,7 @@ from configs.settings import Settings
 from matcher.client import MatchClient
 from matcher.figures import write_figures
 from matcher.match_table import Table
-from matcher.merge import Sighting, across
+from matcher.merge import Answer, Sighting, across
 from matcher.outputs import expect_folders
 from matcher.probes import read_probes
 from matcher.progress import Bar
@@ -39,6 +39,12 @@ class Outcome:
 
     seconds: float = 0.0
     candidates: int = 0
+    shards: int = 0
+    """Shards that a probe was looked for in, of all labels together."""
+    partial: int = 0
+    """Answers without some of them."""
+    lacked: set[int] = field(default_factory=set)
+    """Shards that were missing from any answer."""
     first: list[Found] = field(default_factory=list)
     """Candidates of the first probes, for people to read."""
 
@@ -58,6 +64,7 @@ class Outcome:
 @click.option(
     "--wait", "wait_s", default=10.0, show_default=True, help="Seconds to wait for a label that nobody serves yet."
 )
+@click.option("--allow-partial", is_flag=True, help="At the deadline take what the shards that answered have found.")
 @click.option("--json", "json_file", help="Write the figures to this file ('-' = standard output).")
 @click.pass_obj
 def match(context: Context, /, **options: Any) -> None:
@@ -68,13 +75,15 @@ def match(context: Context, /, **options: Any) -> None:
     wanted: Options = {"limit": options["limit"]}
     if options["threshold"] is not None:
         wanted["threshold"] = options["threshold"]
+    if options["allow_partial"]:
+        wanted["allow_partial"] = True
     with ExitStack() as stack:
         table = stack.enter_context(Table(out, labelled=len(labels) > 1)) if out else None
         bar = stack.enter_context(Bar("probes", len(probes)))
         outcome = asyncio.run(_ask(settings, _Job(labels, probes, wanted, options["wait_s"], table), bar))
     figures = {
         "probes": len(probes), "candidates": outcome.candidates, "seconds": outcome.seconds,
-        "probes_per_s": len(probes) / outcome.seconds,
+        "probes_per_s": len(probes) / outcome.seconds, "shards": outcome.shards, "partial": outcome.partial,
     }  # fmt: skip
     if options["json_file"]:
         write_figures(options["json_file"], figures)
@@ -97,7 +106,11 @@ async def _ask(settings: Settings, job: _Job, bar: Bar) -> Outcome:
         await _until_served(client, job.labels, job.wait_s)
         began = time.monotonic()
         number = 0
-        async for found in _merged(client, job):
+        async for answers in _answers(client, job):
+            found = across(answers, job.wanted["limit"])
+            outcome.shards = sum(answer.shards for answer in answers)
+            outcome.partial += sum(answer.partial for answer in answers)
+            outcome.lacked.update(*(answer.missing for answer in answers))
             if job.table is not None:
                 job.table.add(number, found)
             elif number < SHOWN:
@@ -122,15 +135,15 @@ async def _until_served(client: MatchClient, labels: Sequence[str], wait_s: floa
         await asyncio.sleep(0.1)
 
 
-async def _merged(client: MatchClient, job: _Job) -> AsyncIterator[Found]:
-    """Candidates of each probe in order, from all labels."""
+async def _answers(client: MatchClient, job: _Job) -> AsyncIterator[list[Answer]]:
+    """Answers for each probe in order, from all labels."""
     pairs = ((label, probe) for probe in job.probes for label in job.labels)
-    answers = []
+    answers: list[Answer] = []
     async for answer in client.stream_pairs(pairs, **job.wanted):
         answers.append(answer)
         if len(answers) == len(job.labels):
-            yield across(answers, job.wanted["limit"])
-            answers.clear()
+            yield answers
+            answers = []
 
 
 def _show(outcome: Outcome, probes: int, out: Path | None, *, labelled: bool) -> None:
@@ -145,6 +158,8 @@ def _show(outcome: Outcome, probes: int, out: Path | None, *, labelled: bool) ->
             click.echo(f"{probes - len(outcome.first):,} more probes: give --out to write all", err=True)
     to = f" → {out}" if out else ""
     rate = probes / outcome.seconds
-    click.echo(
-        f"{probes:,} probes in {outcome.seconds:.2f} s, {rate:,.0f}/s, {outcome.candidates:,} candidates{to}", err=True
-    )
+    of = f" of {outcome.shards} shards" if outcome.shards > (2 if labelled else 1) else ""
+    said = f"{probes:,} probes in {outcome.seconds:.2f} s, {rate:,.0f}/s, {outcome.candidates:,} candidates{of}{to}"
+    click.echo(said, err=True)
+    if outcome.partial:
+        click.echo(f"{outcome.partial:,} answers are partial: without shards {sorted(outcome.lacked)}", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ class Request:
     stream: str
     rid: bytes
     fields: dict[bytes, bytes]
+    group: str = ""
+    """The consumer group that it was read for."""
 
     @property
     def added_ms(self) -> int:
@@ -51,6 +53,10 @@ class Request:
     def answer_stream(self) -> bytes:
         """Stream of the answer; empty when it goes to a channel."""
         return self.fields.get(b"response_stream", b"")
+
+    def text(self, name: bytes) -> str:
+        """A field of words; empty when it is missing."""
+        return self.fields.get(name, b"").decode(errors="replace")
 
     def number(self, name: bytes, default: int) -> int:
         """An integer field; raises BadRequest."""
@@ -80,7 +86,7 @@ class Request:
         return least
 
 
-def parse(stream: str, entry: bytes, flat: Sequence[bytes]) -> Request:
+def parse(stream: str, entry: bytes, flat: Sequence[bytes], group: str = "") -> Request:
     """A request from the flat fields of a stream entry; raises NotOfTheProtocol."""
     pairs = iter(flat)
     fields = dict(zip(pairs, pairs, strict=True))
@@ -96,7 +102,7 @@ def parse(stream: str, entry: bytes, flat: Sequence[bytes]) -> Request:
         raise NotOfTheProtocol(f"response_stream: expected a name that begins with {ANSWER_STREAMS}, got {to[:40]!r}")
     if not to and not fields.get(b"response_channel"):
         raise NotOfTheProtocol("expected a field response_channel or response_stream, got neither")
-    return Request(entry, stream, rid, fields)
+    return Request(entry, stream, rid, fields, group)
 
 
 def vector(data: bytes, dim: int, version: str) -> Floats:
@@ -118,15 +124,19 @@ def vector(data: bytes, dim: int, version: str) -> Floats:
     )
 
 
-def answer(rid: bytes, served: dict[str, Any], result: list[tuple[str | int, float]]) -> bytes:
-    """A packed answer; `served` names label, index_id, watermark, shard and shards."""
+def answer(rid: bytes, served: dict[str, Any], result: Sequence[tuple[Any, ...]]) -> bytes:
+    """A packed answer; `served` names label, index_id, watermark, shard and shards.
+
+    `result` holds pairs of id and similarity.  One of several shards that is asked for people adds whose face it is.
+    """
     return msgpack.packb({"rid": rid.decode(), **served, "result": result})  # type: ignore[no-any-return]
 
 
-def failure(rid: bytes, label: str, error: MatchError) -> bytes:
-    """A packed refusal."""
+def failure(rid: bytes, label: str, error: MatchError, of: Mapping[str, Any] | None = None) -> bytes:
+    """A packed refusal; `of` names the index and the shard that refuse, where one does."""
     body = {"error_code": error.error_code, "desc": error.desc, "detail": str(error)}
-    return msgpack.packb({"rid": rid.decode(errors="replace"), "label": label, "error": body})  # type: ignore[no-any-return]
+    refusal = {"rid": rid.decode(errors="replace"), "label": label, **(of or {}), "error": body}
+    return msgpack.packb(refusal)  # type: ignore[no-any-return]
 
 
 def unpacked(data: bytes) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from matcher.drawing import unwatched
+from matcher.held import Held
+from matcher.whereabouts import whereabouts
 
 if TYPE_CHECKING:
     from matcher.service import Service
@@ -28,6 +30,7 @@ class ServiceMetrics(Collector):
             ("lim_requests_read", "Requests read from streams.", service.handler.read),
             ("lim_requests_answered", "Answers sent, errors included.", service.answerer.answered),
             ("lim_requests_searched", "Requests that were searched.", service.searcher.searched),
+            ("lim_requests_passed_on", "The original's requests passed on to all shards.", service.relay.passed_on),
             ("lim_requests_taken_over", "Requests taken over from dead matchers.", service.takeover.taken),
             ("lim_search_cpu_seconds", "CPU seconds inside searches.", service.searcher.cpu_seconds),
             ("lim_live_cpu_seconds", "CPU seconds of comparing with exact search.", service.comparer.cpu_seconds),
@@ -38,11 +41,12 @@ class ServiceMetrics(Collector):
             errors.add_metric([str(code)], count)
         yield errors
         rows = GaugeMetricFamily(
-            "lim_index_rows", "Rows of the index that serves a label.", labels=["label", "index_id"]
+            "lim_index_rows", "Rows of a shard held of the index that serves a label.", labels=NAMES
         )
-        for held in service.residency.current.values():
-            rows.add_metric([held.label, held.index_id], held.index.rows)
+        for held in service.residency.current():
+            rows.add_metric(_of(held), held.index.rows)
         yield rows
+        yield from _shards(service)
         backlog = GaugeMetricFamily("lim_backlog", "Requests waiting for a label.", labels=["label"])
         for label, count in service.housekeeping.backlog.items():
             backlog.add_metric([label], count)
@@ -52,6 +56,29 @@ class ServiceMetrics(Collector):
         yield GaugeMetricFamily(
             "lim_memory_limit_bytes", "Bytes that held indexes may take.", value=service.residency.limit
         )
+
+
+NAMES = ("label", "index_id", "shard")
+
+
+def _of(held: Held) -> list[str]:
+    return [held.label, held.index_id, str(held.shard)]
+
+
+def _shards(service: Service) -> Iterator[Metric]:
+    """Where the shards are of indexes that have several."""
+    gauges = {
+        place: GaugeMetricFamily(f"lim_shards_{place}", text, labels=["label", "index_id"])
+        for place, text in (
+            ("all", "Shards of an index that has several."), ("held", "Shards of it that this matcher holds."),
+            ("missing", "Shards of it that no matcher holds."),
+        )
+    }  # fmt: skip
+    for one in whereabouts(service.watch.sharing, service.residency):
+        of = [one["label"], one["index_id"]]
+        for place, value in (("all", one["shards"]), ("held", len(one["held"])), ("missing", len(one["missing"]))):
+            gauges[place].add_metric(of, value)
+    yield from gauges.values()
 
 
 LIVE = (
@@ -66,16 +93,15 @@ LIVE = (
 
 def _live(service: Service) -> Iterator[Metric]:
     """Live recall of the indexes that serve; of those never compared only that they are, or are not, watched."""
-    names = ["label", "index_id"]
-    serving = list(service.residency.current.values())
+    serving = service.residency.current()
     watched = GaugeMetricFamily(
-        "lim_live_watched", "1 when live answers are compared, 0 for exact search or a share of 0.", labels=names
+        "lim_live_watched", "1 when live answers are compared, 0 for exact search or a share of 0.", labels=NAMES
     )
-    compared = CounterMetricFamily("lim_live_compared", "Live requests compared with exact search.", labels=names)
-    waiting = GaugeMetricFamily("lim_live_waiting", "Drawn requests that wait to be compared.", labels=names)
-    gauges = [(GaugeMetricFamily(f"lim_live_{name}", text, labels=names), value) for name, text, value in LIVE]
+    compared = CounterMetricFamily("lim_live_compared", "Live requests compared with exact search.", labels=NAMES)
+    waiting = GaugeMetricFamily("lim_live_waiting", "Drawn requests that wait to be compared.", labels=NAMES)
+    gauges = [(GaugeMetricFamily(f"lim_live_{name}", text, labels=NAMES), value) for name, text, value in LIVE]
     for held in serving:
-        of = [held.label, held.index_id]
+        of = _of(held)
         watched.add_metric(of, not unwatched(held, service.drawer.share))
         if held.comparable:
             compared.add_metric(of, held.live.compared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -10,11 +10,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from matcher.keys import Feed
+
 LOST = (RedisConnectionError, RedisTimeoutError, OSError)
 """What a Redis that went away looks like."""
 
-Entries = list[tuple[str, list[Any]]]
-"""Streams with what was read from them: pairs of entry id and flat fields, as they come from the socket."""
+Entries = list[tuple[Feed, list[Any]]]
+"""Feeds with what was read from them: pairs of entry id and flat fields, as they come from the socket."""
 
 
 PACKED = 256
@@ -27,14 +29,14 @@ class Reader:
     def __init__(self, redis: Redis, name: str) -> None:
         self._redis = redis
         self.name = name
-        self.groups: dict[str, str] = {}
-        """Stream → group."""
+        self.feeds: dict[Feed, None] = {}
+        """What is read: a group that was destroyed is made again."""
         self._packed: dict[Hashable, list[bytes]] = {}
 
-    async def create(self, streams: Sequence[str], group: str) -> None:
-        """Make a group that begins at the first entry of each stream, unless it is there."""
+    async def create(self, feeds: Iterable[Feed]) -> None:
+        """Make each group, which begins at the first entry of its stream, unless it is there."""
         pipe = self._redis.pipeline(transaction=False)
-        for stream in streams:
+        for stream, group in feeds:
             pipe.xgroup_create(stream, group, id="0", mkstream=True)
         for reply in await pipe.execute(raise_on_error=False):
             if isinstance(reply, Exception) and not str(reply).startswith("BUSYGROUP"):
@@ -43,7 +45,7 @@ class Reader:
     async def sleep(self, group: str, streams: Sequence[str], count: int, block_ms: int) -> Entries:
         """Wait until one of the streams has something; empty when none had until `block_ms` passed."""
         try:
-            return _entries(await self._slept(group, streams, count, block_ms))
+            return _entries(group, await self._slept(group, streams, count, block_ms))
         except ResponseError as error:
             await self._repair(error, group, streams)
             return []
@@ -68,12 +70,12 @@ class Reader:
         finally:
             await pool.release(connection)
 
-    async def take(self, streams: Sequence[str], count: int) -> Entries:
-        """What the streams have now, at most `count` entries of each, in one round trip."""
+    async def take(self, feeds: Iterable[Feed], count: int) -> Entries:
+        """What the feeds have now, at most `count` entries of each, in one round trip."""
         by_group: dict[str, list[str]] = {}
-        for stream in streams:
-            if group := self.groups.get(stream):
-                by_group.setdefault(group, []).append(stream)
+        for feed in feeds:
+            if feed in self.feeds:
+                by_group.setdefault(feed.group, []).append(feed.stream)
         pipe = self._redis.pipeline(transaction=False)
         for group, its in by_group.items():
             pipe.execute_command(*self._command(group, its, count, ()))
@@ -83,7 +85,7 @@ class Reader:
             if isinstance(reply, ResponseError):
                 await self._repair(reply, group, its)
             else:
-                found += _entries(reply)
+                found += _entries(group, reply)
         return found
 
     def _command(self, group: str, streams: Sequence[str], count: int, more: Sequence[Any]) -> tuple[Any, ...]:
@@ -94,8 +96,8 @@ class Reader:
         """The server was wiped, or somebody destroyed the group: create and go on."""
         if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
             raise error
-        await self.create([stream for stream in streams if stream in self.groups], group)
+        await self.create(feed for stream in streams if (feed := Feed(stream, group)) in self.feeds)
 
 
-def _entries(reply: Any) -> Entries:
-    return [(stream.decode(), entries) for stream, entries in reply or ()]
+def _entries(group: str, reply: Any) -> Entries:
+    return [(Feed(stream.decode(), group), entries) for stream, entries in reply or ()]

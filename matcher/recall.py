@@ -31,6 +31,15 @@ TIE = 1e-6
 """Similarities that differ by less are the same: sums are rounded differently."""
 
 
+def depth_of(shards: int) -> int:
+    """Candidates of one shard that are compared: about as many of the ten best are in each.
+
+    Deeper ones lie further away than any of the ten best of all, and an index finds them less often, so that their
+    recall would be another figure than the one that the build measured.
+    """
+    return -(-RECALL_AT // shards)
+
+
 Results = list[tuple[float, bool]]
 """The recall of each compared request, with whether its first candidate was the exact nearest row."""
 

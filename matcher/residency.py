@@ -1,78 +1,20 @@
-"""The indexes that this matcher holds within its memory."""
+"""The shards of indexes that this matcher holds within its memory."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from itertools import chain
 
 import psutil
 
 from matcher.errors import MatchError, NotLoaded
-from matcher.recall import Live, measured_recall
+from matcher.held import Held, Place
 from pipeline.artifact import Manifest
-from pipeline.search.index import Index
 
 SHARE_OF_HOST = 0.8
-
-
-@dataclass(slots=True)
-class Held:
-    """A loaded shard.  When another index of the label serves, it retires: first answering on, then only `stale`."""
-
-    index: Index
-    folder: Path
-    shard: int = 0
-    retired_at: float | None = None
-    """Monotonic time at which the label moved on."""
-    in_work: int = 0
-    """Groups of requests that are being answered from it; it must not be closed before they are."""
-    cost_s: float = 0.0
-    """CPU seconds of a search, per request."""
-    served: dict[str, Any] = field(default_factory=dict)
-    """What every answer says of the index."""
-    live: Live = field(default_factory=Live)
-    """How well it answers."""
-
-    def __post_init__(self) -> None:
-        """Fix what answers say."""
-        manifest = self.index.manifest
-        self.live.expected = measured_recall(manifest.quality)
-        self.served = {
-            "label": manifest.label, "index_id": manifest.index_id, "watermark": manifest.delta_seq,
-            "shard": self.shard, "shards": len(manifest.shards),
-        }  # fmt: skip
-
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """While it answers, it is not closed."""
-        self.in_work += 1
-        try:
-            yield
-        finally:
-            self.in_work -= 1
-
-    def search_took(self, seconds: float) -> None:
-        """Learn what one request costs, on one core; recent searches weigh more."""
-        self.cost_s += (seconds - self.cost_s) * (0.1 if self.cost_s else 1.0)
-
-    @property
-    def comparable(self) -> bool:
-        """Whether there is an exact search to compare with; the exact recipe is that search itself."""
-        return self.index.manifest.recipe != "exact"
-
-    @property
-    def label(self) -> str:
-        """The label."""
-        return self.index.manifest.label
-
-    @property
-    def index_id(self) -> str:
-        """The build."""
-        return self.index.manifest.index_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,71 +29,106 @@ class Failure:
 
 
 class Residency:
-    """Held indexes by label, with the retired ones; changed on the event loop only."""
+    """What is held, being loaded, or still told of; changed on the event loop only."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit = limit_bytes or int(psutil.virtual_memory().total * SHARE_OF_HOST)
-        self.current: dict[str, Held] = {}
-        self.retired: dict[str, Held] = {}
-        """By index id."""
-        self.dropped: dict[str, Held] = {}
-        """By index id: of those that answer no more; they are closed when nothing is in work."""
-        self.gone: dict[str, tuple[str, float]] = {}
-        """Index ids whose memory is free, with label and the monotonic time until which `stale` is answered."""
+        self.serving: dict[str, str] = {}
+        """The index of each label that requests go to, as far as we know, be it that we hold all, some or none of it."""
+        self.held: dict[Place, Held] = {}
+        """Shards that answer: of indexes that serve, of those to come, and retired ones."""
+        self.loading: dict[Place, Manifest] = {}
+        self.dropped: dict[Place, Held] = {}
+        """Shards that answer no more; they are closed when nothing is in work."""
+        self.gone: dict[Place, float] = {}
+        """Shards whose memory is free, with the monotonic time until which `stale` is answered."""
         self.failures: dict[str, Failure] = {}
 
     def used(self) -> int:
-        """Predicted bytes of everything held."""
-        return sum(held.index.memory.anonymous for held in self._in_memory())
+        """Predicted bytes of everything held or being loaded."""
+        held = sum(one.index.memory.anonymous for one in chain(self.held.values(), self.dropped.values()))
+        return held + sum(one.shards[place[2]].memory.anonymous for place, one in self.loading.items())
 
-    def _in_memory(self) -> Iterator[Held]:
-        yield from self.current.values()
-        yield from self.retired.values()
-        yield from self.dropped.values()
-
-    def check(self, manifest: Manifest, shard: int) -> None:
-        """Raise NotLoaded unless one more shard fits beside what is held."""
+    def lacking(self, manifest: Manifest, shard: int) -> str:
+        """Why one more shard does not fit beside what is held; empty when it does."""
         wanted, used = manifest.shards[shard].memory.anonymous, self.used()
-        if used + wanted > self.limit:
-            raise NotLoaded(
-                f"{manifest.label} {manifest.index_id}: needs {wanted:,} bytes beside {used:,} in use, allowed are "
-                f"{self.limit:,}: give the matcher more memory (matcher.memory_limit_bytes) or fewer labels"
-            )
+        if used + wanted <= self.limit:
+            return ""
+        name = f"{manifest.label} {manifest.index_id}" + (f" shard {shard}" if len(manifest.shards) > 1 else "")
+        return (
+            f"{name}: needs {wanted:,} bytes beside {used:,} in use, allowed are {self.limit:,}: "
+            "give the matcher more memory (matcher.memory_limit_bytes) or fewer labels"
+        )
+
+    @contextmanager
+    def reserved(self, manifest: Manifest, shard: int) -> Iterator[None]:
+        """Keep memory for a shard while it is loaded.  Raises NotLoaded unless it fits beside what is held."""
+        if why := self.lacking(manifest, shard):
+            raise NotLoaded(why)
+        place = (manifest.label, manifest.index_id, shard)
+        self.loading[place] = manifest
+        try:
+            yield
+        finally:
+            del self.loading[place]
 
     def add(self, held: Held) -> None:
-        """Let `held` be the current index of its label; the one before retires."""
-        before = self.current.get(held.label)
-        if before is not None and before.index_id != held.index_id:
-            before.retired_at = time.monotonic()
-            self.retired[before.index_id] = before
-        self.retired.pop(held.index_id, None)
-        self.gone.pop(held.index_id, None)
+        """A shard can answer from now on."""
+        self.gone.pop(held.place, None)
         held.retired_at = None
-        self.current[held.label] = held
-        self.failures.pop(held.label, None)
+        self.held[held.place] = held
 
-    def again(self, index_id: str) -> Held | None:
-        """An index that is still in memory although its label moved on or vanished."""
-        return self.retired.get(index_id) or self.dropped.pop(index_id, None)
+    def serve(self, label: str, index_id: str) -> None:
+        """Requests for a label go to an index from now on; the shards of others retire."""
+        self.serving[label] = index_id
+        self.failures.pop(label, None)
+        self.keep(label, {index_id})
+
+    def keep(self, label: str, index_ids: set[str]) -> None:
+        """The shards of these indexes of a label are wanted, those of others retire."""
+        for held in self.of(label):
+            if held.index_id in index_ids:
+                held.retired_at = None
+            elif held.retired_at is None:
+                held.retired_at = time.monotonic()
+
+    def of(self, label: str) -> list[Held]:
+        """Everything of a label that answers."""
+        return [held for place, held in self.held.items() if place[0] == label]
+
+    def again(self, place: Place, shards: int) -> Held | None:
+        """A shard that is still in memory although its label moved on or vanished; None if it is one of more or fewer."""
+        held = self.held.get(place) or self.dropped.get(place)
+        if held is None or held.shards != shards:
+            return None
+        self.dropped.pop(place, None)
+        return held
 
     def drop(self, label: str, until: float) -> None:
         """The label vanished: nothing of it answers from now on; what comes until `until` is refused."""
-        held = [one for one in (*self.current.values(), *self.retired.values()) if one.label == label]
-        self.current.pop(label)
-        for one in held:
-            self.retired.pop(one.index_id, None)
-            self.dropped[one.index_id] = one
-            self.gone[one.index_id] = (label, until)
+        self.serving.pop(label, None)
+        for held in self.of(label):
+            self.free(held, until)
 
     def free(self, held: Held, until: float) -> None:
-        """A retired index answers no more; what comes until `until` is told that it is stale."""
-        del self.retired[held.index_id]
-        self.dropped[held.index_id] = held
-        self.gone[held.index_id] = (held.label, until)
+        """A shard answers no more; what comes until `until` is told that it is stale."""
+        del self.held[held.place]
+        self.dropped[held.place] = held
+        self.gone[held.place] = until
 
-    def find(self, label: str, index_id: str | None) -> Held | None:
-        """The current index of a label, or the one named while it can still answer."""
-        current = self.current.get(label)
-        if index_id is None or (current is not None and current.index_id == index_id):
-            return current
-        return self.retired.get(index_id)
+    def labels(self) -> set[str]:
+        """Labels of which anything answers, or whose requests we see to."""
+        return {place[0] for place in self.held} | set(self.serving)
+
+    def current(self) -> list[Held]:
+        """Shards of the indexes that serve."""
+        return [held for held in self.held.values() if self.serving.get(held.label) == held.index_id]
+
+    def retired(self) -> list[Held]:
+        """Shards whose label moved on."""
+        return [held for held in self.held.values() if held.retired_at is not None]
+
+    def whole(self, label: str) -> Held | None:
+        """The index that serves a label, if all of it is here in one shard."""
+        held = self.held.get((label, self.serving.get(label, ""), 0))
+        return held if held is not None and held.shards == 1 else None

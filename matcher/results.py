@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from matcher.decoding import Job
 from matcher.messages import Floats
 from pipeline.search.index import Numbers
 
-Candidates = list[tuple[str | int, float]]
-"""Ids with similarities clipped to 0..1, best first."""
+Candidates = Sequence[tuple[str | int, float] | tuple[str | int, float, str | int]]
+"""Ids with similarities clipped to 0..1, best first; with the person where several shards are merged by person."""
 
 
 def results(job: Job, similarities: Floats, numbers: Numbers) -> Iterator[Candidates]:
@@ -23,9 +23,15 @@ def results(job: Job, similarities: Floats, numbers: Numbers) -> Iterator[Candid
     wanted = np.maximum(numbers[:, :widest], 0).ravel()
     found = (numbers[:, :widest] >= 0).sum(axis=1).tolist()
     names = index.ids.take(wanted)
+    people = index.people.take(wanted) if job.grouped and job.held.shards > 1 and index.people is not None else None
     for row, request in enumerate(job.requests):
         start, count = row * widest, min(counts[row], found[row])
-        pairs = list(zip(names[start : start + count], clipped[row], strict=False))
+        columns = [
+            names[start : start + count],
+            clipped[row],
+            *([] if people is None else [people[start : start + count]]),
+        ]
+        pairs: Candidates = list(zip(*columns, strict=False))
         if b"threshold" in request.fields:
             least = request.threshold()
             pairs = [pair for pair in pairs if pair[1] >= least]

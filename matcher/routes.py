@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import msgpack
 from redis.exceptions import ConnectionError as Lost
 
 from matcher import keys
+from matcher.announced import Announced, Holders, announced
+from matcher.errors import NoIndex
 from matcher.line import Line
-
-logger = logging.getLogger(__name__)
+from matcher.question import Question
 
 LENIENT_S = 3.0
 """Seconds after Redis came back for which a label that was served is believed to be served still: matchers need
@@ -23,6 +22,10 @@ a moment to announce themselves again."""
 
 SHORTEST_S = 0.05
 """Least seconds between two looks, however many wait for one."""
+
+PATIENCE_S = 10.0
+"""Seconds for which a shard that nobody holds is waited for: a holder that died lapses after two, and then another
+matcher sees it and begins to load."""
 
 IDLE_S = 60.0
 """Seconds after its last use for which a label is still looked up."""
@@ -40,21 +43,21 @@ class Route:
     """Requests that wait for it."""
     missing: tuple[int, ...] = ()
     """Shards that nobody holds."""
+    shards: int = 1
+    """Shards of the index."""
+    lost: tuple[int, ...] = ()
+    """Shards that nobody has held or been loading for `PATIENCE_S`."""
 
-
-@dataclass(slots=True)
-class Holders:
-    """Who holds an index, from the announcements."""
-
-    dim: int
-    shards: int
-    retired: bool
-    held: set[int] = field(default_factory=set)
-
-    @property
-    def missing(self) -> tuple[int, ...]:
-        """Shards that nobody holds."""
-        return tuple(sorted(set(range(self.shards)) - self.held))
+    def check(self, label: str, question: Question) -> None:
+        """Raise NoIndex unless the label is served, or will be again in a moment."""
+        if not self.index_id:
+            raise NoIndex(
+                f"nobody serves label {label!r}: publish an index for it (`lim build`) and start a matcher (`lim matcher`)"
+            )
+        if self.lost and not question.allow_partial:
+            raise NoIndex(
+                f"label {label!r}: nobody serves shards {list(self.lost)} of index {self.index_id}: start more matchers"
+            )
 
 
 class Routes:
@@ -71,7 +74,9 @@ class Routes:
         self._line: Line | None = None
         """Where questions go; one that broke says so."""
         self._bodies: list[bytes | None] = []
-        self._holders: dict[str, dict[str, Holders]] = {}
+        self._holders: Announced = {}
+        self._absent: dict[tuple[str, str, int], float] = {}
+        """When a shard was first seen to be held and loaded by nobody."""
 
     async def of(self, label: str) -> Route:
         """The route of a label; asks Redis when the label is new, as long as that takes."""
@@ -125,7 +130,7 @@ class Routes:
 
     async def _meet(self, label: str, line: Line) -> None:
         index_id, waiting = await line.call("MGET", keys.serving(label), keys.backlog(label))
-        route = _route((index_id or b"").decode(), self._holders[label], int(waiting or 0))
+        route = self._route(label, (index_id or b"").decode(), int(waiting or 0))
         if route.index_id == (index_id or b"").decode():
             self.known[label] = route
 
@@ -140,10 +145,9 @@ class Routes:
         values = values[1:]
         bodies = await line.call("MGET", *(keys.announcement(name.decode()) for name in ids)) if ids else []
         if bodies != self._bodies:  # they seldom change, and with a thousand labels they are long
-            self._bodies, self._holders = bodies, held(bodies)
-        holders = self._holders
+            self._bodies, self._holders = bodies, announced(bodies)
         routes = {
-            label: _route((index_id or b"").decode(), holders.get(label, {}), int(waiting or 0))
+            label: self._route(label, (index_id or b"").decode(), int(waiting or 0))
             for label, index_id, waiting in zip(labels, values[: len(labels)], values[len(labels) :], strict=True)
         }
         if time.monotonic() < self._lenient_until:
@@ -152,26 +156,25 @@ class Routes:
             }
         self.known = routes
 
+    def _route(self, label: str, serving: str, backlog: int) -> Route:
+        """The index that serves; one that is held whole where Redis has lost the word, or nobody holds what it names."""
+        indexes = self._holders.get(label, {})
+        chosen = indexes.get(serving)
+        if chosen is None or not (chosen.held or chosen.loading):
+            whole = [index_id for index_id, one in indexes.items() if one.held and not one.missing]
+            if not whole:
+                return Route(backlog=backlog)
+            serving = min(whole, key=lambda index_id: (indexes[index_id].retired, index_id))
+            chosen = indexes[serving]
+        missing = chosen.missing
+        lost = self._lost(label, serving, chosen) if missing or self._absent else ()
+        return Route(serving, chosen.dim, backlog, missing, chosen.shards, lost)
 
-def held(announcements: list[bytes | None]) -> dict[str, dict[str, Holders]]:
-    """Holders by label and index id, from announcements as they lie in Redis; None = lapsed."""
-    found: dict[str, dict[str, Holders]] = {}
-    for body in filter(None, announcements):
-        try:
-            for one in msgpack.unpackb(body)["indexes"]:
-                of_label = found.setdefault(one["label"], {})
-                holders = of_label.setdefault(one["index_id"], Holders(one["dim"], one["shards"], retired=True))
-                holders.held.add(one["shard"])
-                holders.retired &= bool(one.get("retired"))
-        except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException) as error:
-            logger.warning("An announcement is not of the protocol (%r): %r.", error, body[:80])
-    return found
-
-
-def _route(serving: str, indexes: dict[str, Holders], backlog: int) -> Route:
-    """The index that serves; one that is held where Redis has lost the word, or nobody holds what it names."""
-    whole_first = sorted(indexes, key=lambda index_id: (indexes[index_id].retired, indexes[index_id].missing, index_id))
-    for index_id in (serving, *whole_first):
-        if index_id in indexes:
-            return Route(index_id, indexes[index_id].dim, backlog, indexes[index_id].missing)
-    return Route(backlog=backlog)
+    def _lost(self, label: str, index_id: str, holders: Holders) -> tuple[int, ...]:
+        """Shards whose holder is gone for good; until then requests wait for the one that takes its place."""
+        absent = [shard for shard in holders.missing if not holders.loading.get(shard)]
+        now = time.monotonic()
+        for key in [key for key in self._absent if key[:2] == (label, index_id) and key[2] not in absent]:
+            del self._absent[key]
+        since = {shard: self._absent.setdefault((label, index_id, shard), now) for shard in absent}
+        return tuple(shard for shard in absent if now - since[shard] > PATIENCE_S)

@@ -11,16 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from matcher.dealing import Hand, dealt
 from matcher.decoding import Job
 from matcher.errors import MatchError, SearchFailed
+from matcher.held import Held, Whole
 from matcher.messages import Floats, Request
 from matcher.people import best_people
-from matcher.residency import Held
 from matcher.results import Candidates, results
 from pipeline.device.threads import set_threads
 from pipeline.search.index import Numbers
 
 logger = logging.getLogger(__name__)
 
-Outcome = tuple[Held | None, Request, Candidates | MatchError]
+Outcome = tuple[Held | Whole | None, Request, Candidates | MatchError]
 """A request with its candidates, or with the error that it gets."""
 
 Found = tuple[Floats, Numbers] | SearchFailed
@@ -71,7 +71,7 @@ class Searcher:
             try:
                 found.append(best_people(job) if job.grouped else job.held.index.search(job.queries, job.size))
             except Exception as error:
-                logger.exception("%s %s: a search failed.", job.held.label, job.held.index_id)
+                logger.exception("%s: a search failed.", job.held.name)
                 found.append(SearchFailed(f"{type(error).__name__}: {error}"))
             spent = time.thread_time() - began
             self.cpu_seconds += spent

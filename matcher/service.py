@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
 from redis.exceptions import ResponseError
 
 from configs.settings import Settings
 from matcher import keys
-from matcher.announce import Announcer
-from matcher.answering import Answerer, Lapsed
-from matcher.comparing import LOOK_S, Comparer
-from matcher.connecting import connect
-from matcher.consumer import Bad, Consumer
-from matcher.doubt import Doubt
-from matcher.drawing import Drawer
-from matcher.handling import Bounds, Handler
-from matcher.housekeeping import Housekeeping
-from matcher.loader import Loader
+from matcher.answering import Lapsed
+from matcher.comparing import LOOK_S
+from matcher.consumer import Bad
+from matcher.held import Held
+from matcher.keys import Feed
 from matcher.messages import Request
+from matcher.parts import Parts
 from matcher.reader import LOST
-from matcher.residency import Held, Residency
-from matcher.searching import Searcher
-from matcher.takeover import TakeOver
-from matcher.watch import Watch
-from pipeline.artifact import open_store
+from matcher.takeover import InHand
 
 logger = logging.getLogger(__name__)
 
@@ -46,41 +35,26 @@ TURN_S = 0.002
 COST_S = 40e-6
 """CPU of the loop per request, for the size of a turn."""
 
+DRAIN_S = 3.0
+"""Longest wait at the stop for what was passed on to all shards; the rest is left to other matchers."""
+
 LEAST = 32
 """Entries of a read at least: smaller batches waste the search."""
 
 
-class Service:
+class Service(Parts):
     """One matcher process."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], matcher_id: str = "") -> None:
-        self.settings = settings
-        matcher = settings.matcher
-        self.id = matcher_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        self.redis = connect(settings.redis.url)
-        self.residency = Residency(matcher.memory_limit_bytes)
-        self.announcer = Announcer(self.redis, self.id, self.residency, matcher.announce_ttl_s)
-        self.doubt = Doubt()
-        self.consumer = Consumer(self.redis, self.id, matcher.block_ms, self.doubt)
-        self.answerer = Answerer(self.redis, self.consumer.groups, self.announcer.stands)
-        self.drawer = Drawer(matcher.live_share, matcher.live_per_minute)
-        self.comparer = Comparer(self.drawer, matcher.live_margin, self._serves)
-        self.searcher = Searcher(matcher.search_threads or os.cpu_count() or 1, self.drawer.saw)
-        self.takeover = TakeOver(self.redis, self.consumer, self.answerer, matcher.max_deliveries)
-        self.housekeeping = Housekeeping(self.redis, matcher.consumer_group, matcher.max_ttl_ms)
-        self.handler = Handler(
-            self.residency, self.searcher, self.answerer, self.housekeeping,
-            Bounds(matcher.default_ttl_ms, matcher.max_ttl_ms, matcher.max_limit, self.announcer.now_ms),
-        )  # fmt: skip
-        self.watch = Watch(
-            Loader(open_store(settings.storage.bucket, settings.storage), settings.cache, environ, matcher.device), self.residency,
-            self.consumer, self.announcer, matcher,
-        )  # fmt: skip
+        super().__init__(settings, environ, matcher_id)
         self.stopping = asyncio.Event()
+        self._ending = asyncio.Event()
+        """Set when nothing is passed on any more, which our own shards may have had to answer: reading ends."""
         self._answered = asyncio.Event()
         """Set when everything that was read is answered: until then we go on announcing."""
         self.ready = False
         """Whether everything that the bucket had at the start has been looked at; what is loaded is served before."""
+        self._looked = False
         self._slots = asyncio.Semaphore(BATCHES)
         self._quiet_slots = asyncio.Semaphore(QUIET_BATCHES)
         self._batches: dict[asyncio.Task[None], list[Request]] = {}
@@ -93,29 +67,47 @@ class Service:
         upkeep = [
             asyncio.create_task(self._every(often, self.announcer.renew, self._answered), name="renew"),
             asyncio.create_task(self._every(poll, self._look), name="look"),
+            asyncio.create_task(self._every(often, self.watch.sharing.settle), name="settle"),
+            asyncio.create_task(self._every(often, self._take_shards), name="take shards"),
             asyncio.create_task(self._every(1.0, self._tidy), name="tidy"),
             asyncio.create_task(self._every(LOOK_S, self.comparer.turn), name="compare"),
         ]
         try:
-            await asyncio.gather(self._serve(), self._serve_quiet())
+            await asyncio.gather(self._serve(), self._serve_quiet(), self.relay.serve(), self._wind_down())
         finally:
             await self._finish(rescue, upkeep)
+
+    async def _wind_down(self) -> None:
+        """Told to stop, answer first what was passed on."""
+        await self.stopping.wait()
+        try:
+            await self.relay.drain(DRAIN_S)
+        finally:
+            self._ending.set()
 
     async def _look(self) -> None:
         """Follow the bucket.  Requests are answered from the first index on, not only when all are loaded."""
         await self.watch.look()
-        if not self.ready and not self.watch.unreachable:
+        self._looked |= not self.watch.unreachable
+        self._get_ready()
+
+    async def _take_shards(self) -> None:
+        await self.watch.sharing.take()
+        self._get_ready()
+
+    def _get_ready(self) -> None:
+        if not self.ready and self._looked and self.watch.sharing.complete:
             self.ready = True
-            logger.info("Ready: %s serves %d labels.", self.id, len(self.residency.current))
+            logger.info("Ready: %s serves %d labels.", self.id, len(self.residency.serving))
 
     async def _serve_quiet(self) -> None:
         """What comes from quiet streams is answered beside the batches of busy ones, not after them."""
-        while not self.stopping.is_set():
+        while not self._ending.is_set():
             await self._quiet_slots.acquire()
             self._start(*await self.consumer.quiet(), self._quiet_slots)
 
     async def _serve(self) -> None:
-        while not self.stopping.is_set():
+        while not self._ending.is_set():
             await self._slots.acquire()
             try:
                 requests, bad = await self.consumer.read(self.budget())
@@ -123,7 +115,7 @@ class Service:
                 self._slots.release()
                 self.doubt.arise()
                 logger.warning("Streams cannot be read (%s); again in 0.5 s.", error)
-                await _wait(self.stopping, 0.5)
+                await _wait(self._ending, 0.5)
                 continue
             self._start(requests, bad, self._slots)
 
@@ -143,7 +135,7 @@ class Service:
     def budget(self) -> int:
         """Entries of the next read: with other labels to serve, what a turn of a few milliseconds can do."""
         most = self.settings.matcher.batch
-        if len(self.residency.current) < 2:
+        if len(self.residency.serving) < 2:
             return most
         slowest = max(map(self.handler.search_cost_s, self.consumer.hot), default=0.0)
         return min(most, max(LEAST, int(TURN_S / (COST_S + slowest / self.searcher.threads))))
@@ -163,9 +155,6 @@ class Service:
         """While something is in work or waiting nothing is compared."""
         self.comparer.hold(bool(self._batches or self.consumer.busy))
 
-    def _serves(self, held: Held) -> bool:
-        return self.residency.current.get(held.label) is held
-
     async def _take_over(self) -> None:
         """Answer what others left behind, and what we lost ourselves."""
         strangers = await self.takeover.strangers(self.announcer.alive | {self.id})
@@ -177,14 +166,15 @@ class Service:
             async for requests in self.takeover.own(self._in_hand):
                 await self._attempt(requests, [])
 
-    def _in_hand(self) -> set[tuple[str, bytes]]:
-        """Stream and entry of what was read and is being worked on."""
-        working = {(one.stream, one.entry) for requests in self._batches.values() for one in requests}
-        return working | self.consumer.in_inbox()
+    def _in_hand(self) -> InHand:
+        """Feed and entry of what was read and is being worked on."""
+        working = {(Feed(one.stream, one.group), one.entry) for requests in self._batches.values() for one in requests}
+        return working | self.consumer.in_inbox() | self.relay.in_hand()
 
     async def _tidy(self) -> None:
+        await self.housekeeping.bereave(self.watch.sharing.orphans())
         await self.housekeeping.run(self.announcer.now_ms())
-        await self.housekeeping.hold((*self.consumer.groups, *map(keys.serving, self.residency.current)))
+        await self.housekeeping.hold((*self.reading.streams(), *map(keys.serving, self.residency.serving)))
         await self.watch.retire(keys.REFRESH_S, self.settings.matcher.max_ttl_ms / 1000, self._idle)
 
     async def _idle(self, held: Held) -> bool:
@@ -232,6 +222,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*upkeep, return_exceptions=True)
         await self.comparer.close()
+        await self.relay.close()
         self.searcher.close()
         await self.redis.aclose()
         logger.info("Stopped after %.1f s.", time.monotonic() - began)

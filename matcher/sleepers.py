@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import ResponseError
 
 from matcher.doubt import Doubt
+from matcher.keys import Feed
 from matcher.reader import LOST, Entries, Reader
 
 logger = logging.getLogger(__name__)
@@ -33,11 +34,11 @@ WAITING = 256
 
 @dataclass(slots=True, eq=False)
 class Bed:
-    """A set of streams of one group that are read together."""
+    """A set of feeds of one group that are read together."""
 
     group: str
-    streams: dict[str, None] = field(default_factory=dict)
-    asleep: frozenset[str] = frozenset()
+    feeds: dict[Feed, None] = field(default_factory=dict)
+    asleep: frozenset[Feed] = frozenset()
     """What the blocking read under way covers."""
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     """Wakes a bed that has nothing to read."""
@@ -52,7 +53,7 @@ class Sleepers:
     """
 
     def __init__(
-        self, reader: Reader, hot: Collection[str], block_ms: int, doubt: Doubt, deliver: Callable[[Entries], None]
+        self, reader: Reader, hot: Collection[Feed], block_ms: int, doubt: Doubt, deliver: Callable[[Entries], None]
     ) -> None:
         self._reader = reader
         self._hot = hot
@@ -60,9 +61,9 @@ class Sleepers:
         self._doubt = doubt
         self._deliver = deliver
         self._beds: dict[str, list[Bed]] = {}
-        self._bed_of: dict[str, Bed] = {}
-        self._bridged: set[str] = set()
-        self._bare: dict[str, set[str]] = {}
+        self._bed_of: dict[Feed, Bed] = {}
+        self._bridged: set[Feed] = set()
+        self._bare: dict[str, set[Feed]] = {}
         """Of the bridged, by group, those that no bridge reads yet."""
         self._bridges = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,34 +72,34 @@ class Sleepers:
         """Cleared while enough waits to be taken."""
         self.room.set()
 
-    def add(self, stream: str, group: str) -> None:
-        """Cover a stream from now on."""
-        if stream in self._bed_of:
+    def add(self, feed: Feed) -> None:
+        """Cover a feed from now on."""
+        if feed in self._bed_of:
             return
-        beds = self._beds.setdefault(group, [])
-        bed = next((one for one in beds if len(one.streams) < PER_READ), None)
+        beds = self._beds.setdefault(feed.group, [])
+        bed = next((one for one in beds if len(one.feeds) < PER_READ), None)
         if bed is None:
-            bed = Bed(group)
+            bed = Bed(feed.group)
             beds.append(bed)
-            self._start(self._rest(bed), f"sleeper {group} {len(beds)}")
-        bed.streams[stream] = None
-        self._bed_of[stream] = bed
-        self.cover([stream])
+            self._start(self._rest(bed), f"sleeper {feed.group} {len(beds)}")
+        bed.feeds[feed] = None
+        self._bed_of[feed] = bed
+        self.cover([feed])
 
-    def remove(self, stream: str) -> None:
-        """Cover a stream no more."""
-        if bed := self._bed_of.pop(stream, None):
-            del bed.streams[stream]
+    def remove(self, feed: Feed) -> None:
+        """Cover a feed no more."""
+        if bed := self._bed_of.pop(feed, None):
+            del bed.feeds[feed]
 
-    def cover(self, streams: Iterable[str]) -> None:
-        """Read streams that are in no read under way."""
-        for stream in streams:
-            bed = self._bed_of.get(stream)
-            if bed is None or stream in bed.asleep or stream in self._bridged:
+    def cover(self, feeds: Iterable[Feed]) -> None:
+        """Read feeds that are in no read under way."""
+        for feed in feeds:
+            bed = self._bed_of.get(feed)
+            if bed is None or feed in bed.asleep or feed in self._bridged:
                 continue
             if bed.asleep:
-                self._bridged.add(stream)
-                self._bare.setdefault(bed.group, set()).add(stream)
+                self._bridged.add(feed)
+                self._bare.setdefault(bed.group, set()).add(feed)
             else:
                 bed.stir.set()  # it is about to be read
         for group, bare in self._bare.items():
@@ -116,7 +117,7 @@ class Sleepers:
         while not self._closing.is_set():
             await self.room.wait()
             bed.stir.clear()
-            bed.asleep = frozenset(stream for stream in bed.streams if stream not in self._hot)
+            bed.asleep = frozenset(feed for feed in bed.feeds if feed not in self._hot)
             if bed.asleep:
                 sets = sum(len(beds) for beds in self._beds.values())
                 await self._sleep(bed.group, bed.asleep, min(LONGEST_MS, self._block_ms * sets))
@@ -126,10 +127,10 @@ class Sleepers:
 
     async def _bridge(self, group: str) -> None:
         """Read streams until the read of their set covers them, or they are hot again."""
-        mine: set[str] = set()
+        mine: set[Feed] = set()
         while not self._closing.is_set():
             mine |= self._bare.pop(group, set())
-            over = {stream for stream in mine if self._covered(stream)}
+            over = {feed for feed in mine if self._covered(feed)}
             self._bridged -= over
             mine -= over
             if not mine:
@@ -138,13 +139,14 @@ class Sleepers:
             await self._sleep(group, mine, self._block_ms)
         self._bridges -= 1
 
-    def _covered(self, stream: str) -> bool:
-        bed = self._bed_of.get(stream)
-        return bed is None or stream in self._hot or stream in bed.asleep
+    def _covered(self, feed: Feed) -> bool:
+        bed = self._bed_of.get(feed)
+        return bed is None or feed in self._hot or feed in bed.asleep
 
-    async def _sleep(self, group: str, streams: Collection[str], block_ms: int) -> None:
+    async def _sleep(self, group: str, feeds: Collection[Feed], block_ms: int) -> None:
         try:
-            self._deliver(await self._reader.sleep(group, tuple(streams), COUNT, block_ms))
+            streams = tuple(feed.stream for feed in feeds)
+            self._deliver(await self._reader.sleep(group, streams, COUNT, block_ms))
         except (*LOST, ResponseError) as error:
             self._doubt.arise()  # a reply that was lost has made entries ours
             logger.warning("%s: quiet streams cannot be read (%s); again in 0.2 s.", group, error)
@@ -156,6 +158,7 @@ class Sleepers:
         """Sleep no more; returns when the last read has ended, whose entries have been delivered."""
         self._closing.set()
         self.room.set()
-        for bed in self._bed_of.values():
-            bed.stir.set()
+        for beds in self._beds.values():  # also those that nothing is left in
+            for bed in beds:
+                bed.stir.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)

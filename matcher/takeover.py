@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from matcher.answering import Answerer
 from matcher.consumer import Bad, Consumer
 from matcher.errors import SearchFailed
+from matcher.keys import Feed
 from matcher.messages import Request
 
 logger = logging.getLogger(__name__)
@@ -43,17 +44,21 @@ return 1
 Deliveries = dict[bytes, int]
 """Entry → how often it was delivered."""
 
+InHand = set[tuple[Feed, bytes]]
+"""What was read and is being worked on, with its entry."""
+
 
 class TakeOver:
     """XPENDING and XCLAIM from consumers whose announcement lapsed; never from one that is merely slow."""
 
-    def __init__(self, redis: Redis, consumer: Consumer, answerer: Answerer, max_deliveries: int) -> None:
+    def __init__(self, redis: Redis, consumers: Sequence[Consumer], answerer: Answerer, max_deliveries: int) -> None:
+        """`consumers` have one name; what is read by any of them is looked after."""
         self._redis = redis
-        self._consumer = consumer
+        self._consumers = consumers
         self._answerer = answerer
         self._max_deliveries = max_deliveries
         self._forget = redis.register_script(FORGET)
-        self._looked: set[str] = set()
+        self._looked: set[Feed] = set()
         self._looked_at = 0.0
         self.taken = 0
 
@@ -63,16 +68,17 @@ class TakeOver:
         if time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             self._looked_at = time.monotonic()
             self._looked.clear()
-        self._looked &= set(self._consumer.groups)
-        new = [one for one in self._consumer.groups.items() if one[0] not in self._looked]
+        feeds = self._feeds()
+        self._looked &= set(feeds)
+        new = [feed for feed in feeds if feed not in self._looked]
         for part in _parts(new):
             pipe = self._redis.pipeline(transaction=False)
             for stream, group in part:
                 pipe.xinfo_consumers(stream, group)
-            for (stream, _), consumers in zip(part, await pipe.execute(raise_on_error=False), strict=True):
+            for feed, consumers in zip(part, await pipe.execute(raise_on_error=False), strict=True):
                 if isinstance(consumers, ResponseError):
                     continue  # the stream or its group is gone; the reader creates it again
-                self._looked.add(stream)
+                self._looked.add(feed)
                 found |= {one["name"].decode() for one in consumers} - alive
         return found
 
@@ -86,43 +92,44 @@ class TakeOver:
             if await self._forgotten(name):
                 gone.discard(name)
 
-    async def own(self, in_hand: Callable[[], set[tuple[str, bytes]]]) -> AsyncIterator[list[Request]]:
+    def _feeds(self) -> list[Feed]:
+        return [feed for consumer in self._consumers for feed in consumer.feeds]
+
+    async def own(self, in_hand: Callable[[], InHand]) -> AsyncIterator[list[Request]]:
         """Requests that were delivered to us and lost on the way: with a connection, a batch, or a process of our name."""
-        async for batch in self._batches(self._consumer.name, OWN_IDLE_MS, in_hand):
+        async for batch in self._batches(self._consumers[0].name, OWN_IDLE_MS, in_hand):
             logger.warning("Found %d requests that were delivered and not answered.", len(batch))
             yield batch
 
-    async def _batches(
-        self, name: str, idle_ms: int, in_hand: Callable[[], set[tuple[str, bytes]]]
-    ) -> AsyncIterator[list[Request]]:
+    async def _batches(self, name: str, idle_ms: int, in_hand: Callable[[], InHand]) -> AsyncIterator[list[Request]]:
         """What was delivered to a consumer long ago: the first time in one go, the suspects one by one, mildest first."""
-        for part in _parts(self._consumer.groups.items()):
-            for stream, group, deliveries in await self._pending(part, name, idle_ms):
+        for part in _parts(self._feeds()):
+            for feed, deliveries in await self._pending(part, name, idle_ms):
                 held = in_hand()
-                lost = {entry: times for entry, times in deliveries.items() if (stream, entry) not in held}
+                lost = {entry: times for entry, times in deliveries.items() if (feed, entry) not in held}
                 fresh = {entry: times for entry, times in lost.items() if times < SUSPECT}
                 suspects = sorted((times, entry) for entry, times in lost.items() if times >= SUSPECT)
                 for some in (fresh, *({entry: times} for times, entry in suspects)):
-                    if some and (batch := await self._claim(stream, group, idle_ms, some)):
+                    if some and (batch := await self._claim(feed, idle_ms, some)):
                         yield batch
 
-    async def _pending(self, part: list[tuple[str, str]], name: str, idle_ms: int) -> list[tuple[str, str, Deliveries]]:
-        """Streams, with group and what a consumer has had for `idle_ms`; the rest of a long list comes the next time."""
+    async def _pending(self, part: list[Feed], name: str, idle_ms: int) -> list[tuple[Feed, Deliveries]]:
+        """Feeds, with what a consumer has had for `idle_ms`; the rest of a long list comes the next time."""
         pipe = self._redis.pipeline(transaction=False)
         for stream, group in part:
             pipe.xpending_range(stream, group, "-", "+", AT_ONCE, consumername=name, idle=idle_ms)
         found = []
-        for (stream, group), pending in zip(part, await pipe.execute(raise_on_error=False), strict=True):
+        for feed, pending in zip(part, await pipe.execute(raise_on_error=False), strict=True):
             if isinstance(pending, ResponseError):
                 _ignore_absent(pending)
             elif pending:
-                found.append((stream, group, {one["message_id"]: one["times_delivered"] for one in cast(Any, pending)}))
+                found.append((feed, {one["message_id"]: one["times_delivered"] for one in cast(Any, pending)}))
         return found
 
     async def _forgotten(self, name: str) -> bool:
         """XREADGROUP made the consumer; a dead one with nothing pending only costs memory.  False while it has some."""
         empty = True
-        for part in _parts(self._consumer.groups.items()):
+        for part in _parts(self._feeds()):
             pipe = self._redis.pipeline(transaction=False)
             for stream, group in part:
                 await self._forget(keys=[stream], args=[group, name], client=pipe)
@@ -133,11 +140,12 @@ class TakeOver:
                     empty &= bool(reply)
         return empty
 
-    async def _claim(self, stream: str, group: str, idle_ms: int, deliveries: Deliveries) -> list[Request]:
-        command = ("XCLAIM", stream, group, self._consumer.name, idle_ms, *deliveries)
+    async def _claim(self, feed: Feed, idle_ms: int, deliveries: Deliveries) -> list[Request]:
+        ours = self._consumers[0]
+        command = ("XCLAIM", *feed, ours.name, idle_ms, *deliveries)
         raw: list[Any] = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
         # the server leaves out, and forgets, what was trimmed while pending
-        requests, bad = self._consumer.parsed([(stream, raw or [])])
+        requests, bad = ours.parsed([(feed, raw or [])])
         poison = [one for one in requests if deliveries[one.entry] >= self._max_deliveries]
         if bad:
             await self._answerer.bury(bad)
@@ -149,15 +157,16 @@ class TakeOver:
         """A request that went down with several matchers is answered with an error and kept for inspection."""
         why = f"delivered {self._max_deliveries} times without an answer"
         flat: list[Bad] = [
-            (one.stream, one.entry, [part for pair in one.fields.items() for part in pair], why) for one in poison
+            (Feed(one.stream, one.group), one.entry, [part for pair in one.fields.items() for part in pair], why)
+            for one in poison
         ]
         await self._answerer.bury(flat)
         await self._answerer.send([(None, one, SearchFailed(why)) for one in poison])
 
 
-def _parts(streams: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """Streams with their groups, as they are now, `AT_ONCE` at a time."""
-    left = iter(list(streams))
+def _parts(feeds: Iterable[Feed]) -> Iterator[list[Feed]]:
+    """Feeds, `AT_ONCE` at a time."""
+    left = iter(feeds)
     while part := list(islice(left, AT_ONCE)):
         yield part
 

@@ -6,10 +6,11 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -100,6 +101,63 @@ class Load:
         assert not self.errors, self.errors[:3]
         assert len(self.answers) == self.sent
         assert max(seconds for _, _, seconds in self.answers) < DEADLINE_S
+
+
+@dataclass
+class OldLoad:
+    """A client that speaks as the original's does: the label's stream, no `v`, one message an answer."""
+
+    url: str
+    probes: np.ndarray
+    rate: float = 100.0
+    answers: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    """Number of the probe, with its answer."""
+    sent: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> OldLoad:
+        self.wire = Wire(self.url)
+        self._rids: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self.until(lambda: len(self.answers) > 5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._thread.join()
+        self.wire.close()
+
+    def until(self, predicate: Callable[[], bool]) -> None:
+        """Wait while it asks on."""
+        wait_until(predicate, timeout_s=20, what="an answer to the original's client")
+
+    def latest(self) -> set[str]:
+        """Indexes of the last answers."""
+        return {body.get("index_id", "") for _, body in self.answers[-30:]}
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        while not self.over.is_set():
+            while self.sent < (time.monotonic() - began) * self.rate:
+                number = self.sent % len(self.probes)
+                rid = self.wire.send(LABEL, self.probes[number], v=None, ttl_ms=int(DEADLINE_S * 1000))
+                self._rids[rid] = number
+                self.sent += 1
+            self._receive(0.02)
+        until = time.monotonic() + DEADLINE_S + 1
+        while set(self._rids) - {body["rid"] for _, body in self.answers} and time.monotonic() < until:
+            self._receive(0.1)
+
+    def _receive(self, seconds: float) -> None:
+        for message in self.wire.messages(1000, seconds):
+            body = msgpack.unpackb(message)
+            self.answers.append((self._rids[body["rid"]], body))
+
+    def verify(self) -> None:
+        """Everything that was sent was answered, without an error; a second answer to one is allowed, and the same."""
+        assert not [body for _, body in self.answers if "error" in body][:3]
+        assert {body["rid"] for _, body in self.answers} == set(self._rids)
 
 
 NAMES = itertools.count()

@@ -17,7 +17,7 @@ from waiting import wait_until
 from configs.settings import Client
 from matcher import keys
 from matcher.client import MatchClient
-from pipeline.artifact import head_key, index_prefix, move_head
+from pipeline.artifact import FORMAT, head_key, index_prefix, move_head
 
 
 def test_an_index_named_by_a_late_client_is_stale(world: World, wire: Wire) -> None:
@@ -112,7 +112,7 @@ def test_a_newer_format_is_shown_and_the_older_index_keeps_serving(world: World,
     move_head(world.store, "newer", "newer-2")
     wait_until(lambda: world.matcher.not_loaded("newer"), what="the failure")
     detail = world.matcher.not_loaded("newer")["detail"]
-    assert "expected format 1 or older, got 99: update this installation" in detail
+    assert f"expected format {FORMAT} or older, got 99: update this installation" in detail
     assert wire.ask("newer:newer-1", old.rows[0])["result"][0][0] == "newer-1-0"
 
 
@@ -156,7 +156,7 @@ def test_pages_for_operators(world: World) -> None:
     faces = next(one for one in world.matcher.page("/indexes")["indexes"] if one["label"] == "faces")
     assert (faces["index_id"], faces["rows"], faces["recipe"], faces["watermark"]) == ("faces-1", 400, "exact", 7)
     text = world.matcher.get("/metrics")[1]
-    assert 'lim_index_rows{index_id="faces-1",label="faces"} 400.0' in text
+    assert 'lim_index_rows{index_id="faces-1",label="faces",shard="0"} 400.0' in text
     assert "process_resident_memory_bytes" in text
 
 

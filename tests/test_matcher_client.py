@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,8 +17,9 @@ from configs.settings import Client
 from matcher import keys
 from matcher.client import MatchClient
 from matcher.client_sync import SyncMatchClient
-from matcher.errors import BY_CODE, BadDescriptor, BadRequest, Busy, Expired, NoIndex, SearchFailed
+from matcher.errors import BY_CODE, BadDescriptor, BadRequest, Busy, Expired, NoIndex, SearchFailed, TimedOut
 from matcher.merge import Candidate
+from matcher.routes import Route
 
 PROBE = np.eye(1, DIM, dtype=np.float32)[0]
 QUICK = Client(timeout_ms=2_000, refresh_s=0.1)
@@ -122,14 +124,56 @@ async def test_a_label_that_appears_is_found_within_the_refresh(client: MatchCli
     assert (await client.match("new", PROBE)).index_id == "first"
 
 
-async def test_a_shard_that_nobody_holds_is_named(redis_url: str, echo: Echo) -> None:
+async def test_a_shard_that_nobody_holds_is_waited_for_then_named(
+    redis_url: str, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matcher.routes.PATIENCE_S", 0.5)
     echo.shards = 2
     await echo.announce()
     echo.reply = lambda fields: [answered(fields, shards=2)]
     async with MatchClient(redis_url, QUICK) as client:
-        with pytest.raises(NoIndex, match=r"label 'mine': nobody serves shards \[1\] of index one"):
-            await client.match("mine", PROBE)
-        assert (await client.match("mine", PROBE, allow_partial=True, timeout_s=0.2)).partial
+        with pytest.raises(TimedOut, match=r"only shards \[0\] answered, of 2 of index one; nobody holds shards \[1\]"):
+            await client.match("mine", PROBE, timeout_s=0.2)
+
+        async def at_once() -> bool:
+            try:
+                await client.match("mine", PROBE, timeout_s=0.2)
+            except NoIndex as error:
+                return "label 'mine': nobody serves shards [1] of index one: start more matchers" in str(error)
+            except TimedOut:
+                return False
+            raise AssertionError
+
+        await eventually(at_once)
+        partial = await client.match("mine", PROBE, allow_partial=True, timeout_s=0.2)
+        assert (partial.partial, partial.shards, partial.missing) == (True, 2, (1,))
+        echo.held = (0, 1)
+        await echo.announce()
+        echo.reply = lambda fields: [answered(fields, shards=2, shard=shard) for shard in range(2)]
+        await eventually(lambda: not client._exchange.routes.use("mine").missing)
+        assert (await client.match("mine", PROBE)).missing == ()
+
+
+async def test_what_one_shard_refuses_does_not_spoil_an_answer_that_may_be_partial(
+    client: MatchClient, echo: Echo
+) -> None:
+    echo.shards, echo.held = 2, (0, 1)
+    await echo.announce()
+    await eventually(lambda: client.index_of("mine"))
+    await eventually(lambda: (client._exchange.routes.use("mine") or Route()).shards == 2)
+    echo.reply = lambda fields: [
+        answered(fields, shards=2), {**refused(26303, "its disk is gone"), "index_id": "one", "shard": 1},
+    ]  # fmt: skip
+    began = time.monotonic()
+    assert (await client.match("mine", PROBE, allow_partial=True)).missing == (1,)
+    assert time.monotonic() - began < 1  # not only at the deadline
+    with pytest.raises(SearchFailed, match="its disk is gone"):
+        await client.match("mine", PROBE)
+    echo.reply = lambda fields: [
+        {**refused(26303, "its disk is gone"), "index_id": "one", "shard": shard} for shard in range(2)
+    ]
+    with pytest.raises(SearchFailed, match="its disk is gone"):
+        await client.match("mine", PROBE, allow_partial=True)
 
 
 async def test_a_thousand_new_labels_do_not_wait_for_each_other(redis_url: str, echo: Echo) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matcher.merge import Answer, Candidate, across, merge_answers, merge_shards
+from matcher.merge import Answer, Candidate, Face, Part, across, merge_parts, merge_people, merge_shards
 
 similarities = st.integers(-8, 8).map(lambda eighths: eighths / 8)  # few values, so that there are many equals
 
@@ -55,7 +55,31 @@ def test_labels_merge_keeps_the_same_id_of_two_labels(parts: list[list[Candidate
 
 
 def test_shards_are_as_far_as_the_last_of_them() -> None:
-    same = [answer("mine", [], 5), answer("mine", [], 5)]
-    assert merge_answers(same, 10, partial=False).watermark == 5
-    assert merge_answers([*same, answer("mine", [], 4)], 10, partial=False).watermark == 4
-    assert merge_answers([*same, answer("mine", [])], 10, partial=False).watermark is None
+    def mark(*marks: int | None) -> int | None:
+        return merge_parts("mine", "one", {shard: Part(at, []) for shard, at in enumerate(marks)}, 3, 10).watermark
+
+    assert (mark(5, 5), mark(5, 5, 4), mark(5, 5, None)) == (5, 4, None)
+
+
+def test_what_is_missing_is_named() -> None:
+    found = merge_parts("mine", "one", {2: Part(None, [Candidate("a", 0.5)])}, 3, 10)
+    assert (found.partial, found.shards, found.missing) == (True, 3, (0, 1))
+    assert not merge_parts("mine", "one", dict.fromkeys(range(3), Part(None, [])), 3, 10).partial
+
+
+faces = st.builds(Face, st.integers(0, 1 << 40), similarities, st.sampled_from(["", "ann", "bob", "eve", 7]))
+
+
+@given(st.lists(faces, max_size=40, unique_by=lambda face: face.id), st.integers(1, 4), st.integers(1, 6))
+def test_people_of_shards_are_the_people_of_all_rows(rows: list[Face], shards: int, limit: int) -> None:
+    """Each shard answers with the best face of its best `limit` people; rows of nobody known are people of their own."""
+
+    def best(some: list[Face]) -> list[Face]:
+        ranked = sorted(some, key=lambda face: -face.similarity)
+        people = {face.person or f"nobody-{face.id}": face for face in reversed(ranked)}
+        return sorted(people.values(), key=lambda face: -face.similarity)[:limit]
+
+    found = merge_people([best(rows[shard::shards]) for shard in range(shards)], limit)
+    assert [one.similarity for one in found] == [one.similarity for one in best(rows)]
+    whose = {face.id: face.person or f"nobody-{face.id}" for face in rows}
+    assert len({whose[one.id] for one in found}) == len(found)

@@ -26,10 +26,10 @@ from matcher.client import MatchClient
 from matcher.comparing import Comparer
 from matcher.decoding import Job
 from matcher.drawing import Drawer
+from matcher.held import Held
 from matcher.loader import Loader
 from matcher.messages import Request
 from matcher.recall import Live
-from matcher.residency import Held, Residency
 from pipeline.artifact import Point
 from pipeline.search import comparison
 
@@ -38,7 +38,9 @@ EVERY = {"LIM_MATCHER__LIVE_SHARE": "1", "LIM_MATCHER__LIVE_PER_MINUTE": "100000
 
 def metrics(matcher: Matcher, label: str) -> dict[str, float]:
     """Metrics of live recall for a label, without their prefix."""
-    lines = re.findall(rf'^lim_live_(\w+){{index_id="[^"]*",label="{label}"}} (\S+)$', matcher.get("/metrics")[1], re.M)
+    lines = re.findall(
+        rf'^lim_live_(\w+){{index_id="[^"]*",label="{label}",shard="0"}} (\S+)$', matcher.get("/metrics")[1], re.M
+    )
     return {name: float(value) for name, value in lines}
 
 
@@ -109,7 +111,7 @@ def held(tmp_path: Path) -> Iterator[Held]:
     quality = {"recall_at_10": 0.95}
     made = publish_index(store, "mine", "one", unit_rows(1, 2_000), recipe="scan", quality=quality)
     loader = Loader(store, Cache(folder=str(tmp_path / "cache")), {})
-    found = loader.load(made.manifest, Residency(0))
+    found = loader.load(made.manifest)
     yield found
     loader.drop(found)
 

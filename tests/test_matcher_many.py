@@ -177,7 +177,7 @@ async def consumer_on(line: Redis, stream: str) -> Consumer:
     """A consumer that knows a stream and does not read it."""
     consumer = Consumer(line, "me", 50, Doubt())
     await line.xgroup_create(stream, GROUP, id="0", mkstream=True)
-    consumer.groups[stream] = GROUP
+    consumer.feeds[keys.Feed(stream, GROUP)] = None
     return consumer
 
 
@@ -193,15 +193,15 @@ async def given_to(line: Redis, name: str, stream: str, times: list[int]) -> lis
     return entries
 
 
-def answering(line: Redis, consumer: Consumer) -> Answerer:
-    return Answerer(line, consumer.groups, lambda: True)
+def answering(line: Redis) -> Answerer:
+    return Answerer(line, lambda: True)
 
 
 async def test_requests_that_ended_several_matchers_are_tried_alone(line: Redis) -> None:
     """Else the one that kills takes with it all that happened to be in its batch."""
     consumer = await consumer_on(line, "s")
     entries = await given_to(line, "dead", "s", [1, 3, 1, 2, 5, 1])
-    takeover = TakeOver(line, consumer, answering(line, consumer), 5)
+    takeover = TakeOver(line, (consumer,), answering(line), 5)
     gone = {"dead"}
     batches: list[list[Request]] = [batch async for batch in takeover.of(gone)]
     alone = [[one.entry for one in batch] for batch in batches]
@@ -214,8 +214,8 @@ async def test_requests_that_ended_several_matchers_are_tried_alone(line: Redis)
 async def test_what_is_in_hand_is_not_taken_for_lost(line: Redis) -> None:
     consumer = await consumer_on(line, "s")
     entries = await given_to(line, "me", "s", [1, 1, 1])
-    takeover = TakeOver(line, consumer, answering(line, consumer), 5)
-    in_hand = {("s", entries[1])}
+    takeover = TakeOver(line, (consumer,), answering(line), 5)
+    in_hand = {(keys.Feed("s", GROUP), entries[1])}
     batches = [batch async for batch in takeover.own(lambda: in_hand)]
     assert [[one.entry for one in batch] for batch in batches] == [[entries[0], entries[2]]]
     assert [batch async for batch in takeover.own(lambda: in_hand)] == []  # what was claimed is no longer idle
@@ -265,11 +265,12 @@ async def test_a_turn_is_short_when_searches_are_slow(redis_url: str, tmp_path: 
         await service.announcer.renew()
         await service.watch.look()
         assert service.budget() == int(TURN_S / COST_S)
-        service.consumer.hot["a:a-1"] = None
-        service.residency.current["a"].cost_s = 0.0
+        held = service.residency.held["a", "a-1", 0]
+        service.consumer.hot[held.feed] = None
+        held.cost_s = 0.0
         for seconds in (0.001, 0.003, 0.002):
-            service.residency.current["a"].search_took(seconds)
-        assert 0.001 < service.residency.current["a"].cost_s < 0.002
+            held.search_took(seconds)
+        assert 0.001 < held.cost_s < 0.002
         assert service.budget() == LEAST
     finally:
         await service.consumer.close()

@@ -21,13 +21,15 @@ from matcher import keys
 from matcher.answering import Answerer
 from matcher.client import MatchClient
 from matcher.connecting import connect
+from matcher.deadlines import Bounds
 from matcher.dealing import TILE, WORTH_S, Hand, dealt
 from matcher.decoding import Job, decoded
-from matcher.handling import Bounds, Handler
+from matcher.handling import Handler
+from matcher.held import Held
 from matcher.housekeeping import Housekeeping
 from matcher.loader import Loader
 from matcher.messages import Request, parse, unpacked
-from matcher.residency import Held, Residency
+from matcher.residency import Residency
 from matcher.searching import Searcher
 
 
@@ -49,7 +51,7 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Load
     lists = (("exact", "exact", 3_000, 64), ("scan", "scan", 3_000, 64), ("small", "exact", 30, 512))
     for seed, (label, recipe, count, dim) in enumerate(lists):
         made = publish_index(store, label, f"{label}-1", unit_rows(seed, count, dim), recipe=recipe)
-        found[label] = Loaded(made, loader.load(made.manifest, Residency(0)))
+        found[label] = Loaded(made, loader.load(made.manifest))
     yield found
     for one in found.values():
         loader.drop(one.held)
@@ -70,6 +72,7 @@ def requests(one: Loaded, count: int, channel: str = "nobody") -> list[Request]:
             keys.index_stream(label, index_id), b"%d-0" % (10**15 + number),
             [word for pair in one_fields.items() for word in map(str.encode, pair)]
             + [b"descriptor", rows[number % len(rows)].tobytes()],
+            keys.shard_group(0),
         )
         for number, one_fields in enumerate(fields)
     ]  # fmt: skip
@@ -186,7 +189,7 @@ async def test_single_requests_are_answered_before_the_large_group_beside_them(
         residency.add(one.held)
     searcher = Searcher(2)
     bounds = Bounds(5_000, 60_000, 1_000, lambda: 0.0)
-    answerer = Answerer(redis, {}, lambda: True)
+    answerer = Answerer(redis, lambda: True)
     handler = Handler(residency, searcher, answerer, Housekeeping(redis, "group", 60_000), bounds)
     batch = requests(indexes["scan"], 1_000, wire.channel)
     batch += requests(indexes["small"], 2, wire.channel) + requests(indexes["exact"], 1, wire.channel)
@@ -210,12 +213,11 @@ from configs.settings import Cache
 from matcher.decoding import Job
 from matcher.loader import Loader
 from matcher.messages import Request
-from matcher.residency import Residency
 from matcher.searching import Searcher
 
 store = bucket(Path(sys.argv[2]) / "bucket")
 made = publish_index(store, "mine", "one", unit_rows(1, 20_000))
-held = Loader(store, Cache(folder=sys.argv[2] + "/cache"), {}).load(made.manifest, Residency(0))
+held = Loader(store, Cache(folder=sys.argv[2] + "/cache"), {}).load(made.manifest)
 
 def spent():
     used = resource.getrusage(resource.RUSAGE_SELF)

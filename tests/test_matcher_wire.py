@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matcher import keys
+from matcher.announced import announced
 from matcher.errors import BY_CODE, BadDescriptor, BadRequest, MatchError, NoIndex, VersionDiffers
 from matcher.messages import NotOfTheProtocol, Request, answer, failure, parse, unpacked, vector
-from matcher.routes import held
 
 GOLDEN = Path(__file__).parent / "golden" / "wire1"
 SERVED: dict[str, Any] = {"label": "l", "index_id": "i", "watermark": 3, "shard": 0, "shards": 1}
@@ -145,7 +145,7 @@ def test_golden_answers_are_read_and_written_as_ever() -> None:
 
 def test_a_golden_announcement_is_understood() -> None:
     data = (GOLDEN / "announcement.msgpack").read_bytes()
-    found = held([data, None])
+    found = announced([data, None])
     assert {label: list(indexes) for label, indexes in found.items()} == {"guests": ["build-7"]}
     one = found["guests"]["build-7"]
     assert (one.dim, one.shards, one.held, one.missing, one.retired) == (512, 1, {0}, (), False)
