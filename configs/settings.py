@@ -320,6 +320,15 @@ class Pages(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Plan(Section):
+    """What `lim plan` predicts with; no decision of a build depends on it."""
+
+    rates: str = ""
+    """File of the machine's speeds, which `lim plan --calibrate` measures; empty = rates.json in $XDG_CONFIG_HOME/lim,
+    and where there is none those of the machine that this was made on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Log(Section):
     """Logs on standard error."""
 
@@ -347,4 +356,5 @@ class Settings:
     client: Client = Client()
     http: Http = Http()
     pages: Pages = Pages()
+    plan: Plan = Plan()
     log: Log = Log()

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from configs.cli import Context
+from manager.bench.builds.command import build
+from manager.bench.builds.planned import plan
 from manager.bench.fairness import quiet_and_flooded
 from manager.bench.live import live
 from manager.bench.peers.command import peers
@@ -33,6 +35,8 @@ def bench() -> None:
     """Measure side by side on this machine; figures are ratios within one run."""
 
 
+bench.add_command(build)
+bench.add_command(plan)
 bench.add_command(peers)
 bench.add_command(live)
 

@@ -1,0 +1,1 @@
+"""What a build costs on this machine, measured stage by stage."""
