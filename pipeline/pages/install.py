@@ -15,7 +15,7 @@ from pipeline.pages.handlers import Build, Builds, BuildsJson, Cancel, Report, S
 from pipeline.pages.history import BuildOf, History
 from pipeline.pages.kept import Kept
 from pipeline.pages.login import Login, Logout
-from pipeline.pages.navigation import link
+from pipeline.pages.navigation import link, prefix_of
 from pipeline.pages.request import Service
 
 logger = logging.getLogger(__name__)
@@ -34,11 +34,10 @@ ROUTES = (
 )
 
 
-def install(scheduler: Scheduler, settings: Settings, prefix: str = "") -> None:
+def install(scheduler: Scheduler, settings: Settings) -> None:
     """Put the pages under /lim of the scheduler's web server and a link to them into its dashboard.
 
-    `prefix` is the scheduler's `http_prefix`, where it has one.  May be called from any thread, once a scheduler.
-    Raises ConfigError or OSError where `pages.folder` cannot be used.
+    May be called from any thread, once a scheduler.  Raises OSError where `pages.folder` cannot be used.
     """
     kept = Kept(settings.pages.folder)
     history = History(settings.pages.kept, kept.load())
@@ -51,7 +50,7 @@ def install(scheduler: Scheduler, settings: Settings, prefix: str = "") -> None:
     scheduler.add_plugin(following)
     following.replay()
     service = Service(scheduler, settings, history, children, kept, Access(settings.http.token))
-    start = f"/{prefix.strip('/')}/".replace("//", "/")
+    start = prefix_of(scheduler)
     routes = [(start + path, handler, {"service": service}) for path, handler in ROUTES]
     scheduler.http_application.add_handlers(".*$", routes)
     link(scheduler)

@@ -56,17 +56,26 @@ class Kept:
         return builds
 
     def save(self, builds: Iterable[BuildOf]) -> None:
-        """Write the list, whole or not at all; logs of builds that are no longer in it go."""
+        """Write the list, whole or not at all; logs of builds that are no longer in it go.
+
+        A disk that is full costs the list after a restart, and no build: it is logged.
+        """
         builds = list(builds)
+        try:
+            self._write(builds)
+        except OSError as error:
+            logger.error("%s: the list of builds was not written: %s; make room there.", self.folder, error)  # noqa: TRY400
+        names = {path.name for build in builds for path in (self.log(build.run), self.figures(build.run))}
+        for path in [*self.folder.glob("*.log"), *self.folder.glob("*.figures.json")]:
+            if path.name not in names:
+                path.unlink(missing_ok=True)
+
+    def _write(self, builds: list[BuildOf]) -> None:
         part = self.folder / "builds.json.part"
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump([asdict(build) for build in builds], file)
         part.replace(self.folder / "builds.json")
-        names = {path.name for build in builds for path in (self.log(build.run), self.figures(build.run))}
-        for path in [*self.folder.glob("*.log"), *self.folder.glob("*.figures.json")]:
-            if path.name not in names:
-                path.unlink(missing_ok=True)
 
     def tail(self, run: str) -> str:
         """The last lines of a log; empty where there is none."""

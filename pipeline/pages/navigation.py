@@ -42,8 +42,18 @@ def pages_of_dashboard(scheduler: Scheduler) -> list[str]:
     return [page for page in template_variables(scheduler)["pages"] if page != PAGE]
 
 
+def prefix_of(scheduler: Scheduler) -> str:
+    """The path below which the scheduler's pages lie: / or /prefix/."""
+    found = [one.prefix for one in scheduler.http_application.applications if "/status" in _paths(one)]
+    return f"/{found[0].strip('/')}/".replace("//", "/") if found else "/"
+
+
 def _has_dashboard(scheduler: Scheduler) -> bool:
-    return any("/status" in getattr(one, "app_paths", ()) for one in scheduler.http_application.applications)
+    return any("/status" in _paths(one) for one in scheduler.http_application.applications)
+
+
+def _paths(application: Any) -> Any:
+    return getattr(application, "app_paths", ())
 
 
 class _Titled:

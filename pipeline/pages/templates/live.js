@@ -9,11 +9,10 @@ async function look() {
       if (!reply.ok) throw new Error(reply.status);
       const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").getElementById("live");
       const live = document.getElementById("live"), focused = document.activeElement && document.activeElement.id;
-      const log = live.querySelector("pre"), at = log && {top: log.scrollTop, end: log.scrollTop + log.clientHeight >= log.scrollHeight - 4};
+      const log = document.getElementById("log"), at = log ? log.scrollTop : 0;
       if (fresh && fresh.innerHTML !== live.innerHTML) {
         live.replaceChildren(...fresh.childNodes);
-        const again = live.querySelector("pre");
-        if (again) again.scrollTop = !at || at.end ? again.scrollHeight : at.top;
+        if (document.getElementById("log")) document.getElementById("log").scrollTop = at;
         if (focused && live.querySelector("#" + CSS.escape(focused))) document.getElementById(focused).focus({preventScroll: true});
       }
       lost.hidden = true;
@@ -22,6 +21,4 @@ async function look() {
   }
   setTimeout(look, every);
 }
-const log = document.querySelector("#live pre");
-if (log) log.scrollTop = log.scrollHeight;
 setTimeout(look, every);
