@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.device.products import nearest
 from pipeline.device.verbs import Device, Floats, Ids
 
-PROBED = 16
-"""Families looked into.  Of rows of face-like lists in 65,536 cells, 256 families, PLACEHOLDER."""
+PROBED = 32
+"""Families looked into.  PLACEHOLDER"""
 
 BLOCK = 16_384
 """Rows at a time."""
@@ -21,11 +22,18 @@ class Families:
     """Centroids in order of their families: what two-level k-means makes."""
 
     centres: Floats
-    """(f, d) of the families."""
+    """(f, d) float32, unit-norm."""
     firsts: NDArray[np.int64]
     """(f + 1,) number of the first centroid of each, then their number."""
     centroids: Floats
     """(c, d)."""
+
+    @classmethod
+    def of(cls, centroids: Floats, centres: Floats) -> Families:
+        """Centroids (c, d) put in order of the centres that are nearest to them, as rows look for them there."""
+        numbers, _ = nearest(centroids, centres)
+        order = np.argsort(numbers, kind="stable")
+        return cls(centres, np.searchsorted(numbers[order], np.arange(len(centres) + 1)), centroids[order])
 
     def nearest(self, rows: Floats, device: Device) -> tuple[Ids, Floats]:
         """Number and inner product of the nearest centroid of rows (n, d): (n,), (n,); exact on a GPU.

@@ -28,10 +28,12 @@ class Lloyd:
     name: str
     cells: int
     learned: Learned
+    together: float = TOGETHER
+    """Multiplications up to which it is one item."""
 
-    def items(self, work: Work, wave: int, together: float = TOGETHER) -> Iterator[Item]:
-        """One item, or many in waves from `wave` on; `last_wave` tells the last."""
-        if self._is_light(work, together):
+    def items(self, work: Work, wave: int) -> Iterator[Item]:
+        """One item, or many in waves from `wave` on."""
+        if self._is_light(work):
             yield Item(self.name, Together(self), wave)
             return
         yield Item(f"{self.name}-start", Start(self), wave)
@@ -41,12 +43,12 @@ class Lloyd:
                 yield Item(f"{self.name}-{number:02d}-{group.number:05d}", Assign(self, number, group.number), wave - 1)
             yield Item(f"{self.name}-{number:02d}-sum", Move(self, number), wave)
 
-    def waves(self, work: Work, together: float = TOGETHER) -> int:
+    def waves(self, work: Work) -> int:
         """Waves that the items take."""
-        return 1 if self._is_light(work, together) else 1 + 2 * ITERATIONS
+        return 1 if self._is_light(work) else 1 + 2 * ITERATIONS
 
-    def _is_light(self, work: Work, together: float) -> bool:
-        return ITERATIONS * self.learned.count(work) * self.cells * self.learned.out <= together
+    def _is_light(self, work: Work) -> bool:
+        return ITERATIONS * self.learned.count(work) * self.cells * self.learned.out <= self.together
 
     def seed(self, work: Work) -> list[int]:
         """What its random choices follow from."""

@@ -29,6 +29,10 @@ class Sorted:
         work.write(self._key(group, "cells"), _bytes(cells[order], "<i4"))
         work.save(self._key(group, "ends.npy"), ends)
 
+    def delete_rows(self, work: Work, group: int) -> None:
+        """Remove what only a round that is over reads: whoever still does is late, and fails instead of guessing."""
+        work.bucket.delete(*(work.prefix + self._key(group, what) for what in ("rows", "cells")))
+
     def ends(self, work: Work, groups: int) -> NDArray[np.int64]:
         """Where families begin in each group, then the group's rows: (groups, families + 1)."""
         return np.stack([work.load(self._key(group, "ends.npy")) for group in range(groups)])
