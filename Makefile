@@ -69,7 +69,7 @@ drills: $(VENV)/.made  ## the long reliability tests
 
 test-gpu-contract: .venv-gpu/.made  ## compare what we use with the real GPU wheels (2 GB); runs on a GPU where there is one
 	@.venv-gpu/bin/python -m pytest --noconftest -o pythonpath=tests \
-	  tests/test_gpu_contract.py tests/test_device.py tests/test_on_gpu.py tests/test_overfetch.py
+	  tests/test_gpu_contract.py tests/test_gpu_found.py tests/test_device.py tests/test_on_gpu.py tests/test_overfetch.py
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .venv-gpu build dist lim-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
