@@ -1,4 +1,4 @@
-"""A `lim` command that ends with the scheduler that started it: `python -m pipeline.pages.child PARENT ARGUMENTS…`."""
+"""A `lim` command that ends with the scheduler: `python -m pipeline.pages.child PARENT ARGUMENTS…`."""
 
 from __future__ import annotations
 

@@ -109,7 +109,9 @@ class Children:
             await self._follow(build, command(ordered, run, self._address(), self._kept.figures(run)))
         except OSError as error:
             build.end(
-                "failed", time.time(), f"{error.filename or 'lim'}: its command cannot be started: {error.strerror}"
+                "failed",
+                time.time(),
+                f"{error.filename or 'lim'}: expected to start its command and to read what it left, got: {error.strerror}",
             )
         finally:
             self._over(build)

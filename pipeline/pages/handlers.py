@@ -1,4 +1,4 @@
-"""The pages and the API of builds, as handlers of Tornado."""
+"""Handlers of Tornado for all builds, a build, an order, a cancellation, a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a form or a JSON body orders, checked as `lim build` checks it, with a message for each field that is wrong."""
+"""Orders from a form or a JSON body, checked as `lim build` checks them, with a message for each wrong field."""
 
 from __future__ import annotations
 
