@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import faiss
-from threadpoolctl import threadpool_limits
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 
 def set_threads(count: int) -> None:
@@ -30,12 +31,23 @@ def pinned(count: int) -> Iterator[None]:
     of the same thread, which would wait for itself.
     """
     before = faiss.omp_get_max_threads()
-    with _blas.held(count), threadpool_limits(limits=count, user_api="openmp"):
+    with _blas.held(count), _only("openmp", count):
         faiss.omp_set_num_threads(count)
         try:
             yield
         finally:
             faiss.omp_set_num_threads(before)
+
+
+def _only(kind: str, count: int) -> Any:
+    """Limits of one kind of library; those of `threadpool_limits` put back every kind, whoever set it meanwhile."""
+    return ThreadpoolController().select(user_api=kind).limit(limits=count)
+
+
+def _take_control() -> None:
+    """Newer threadpoolctl lets only the thread that came first set the count of BLAS, and says nothing to others."""
+    if hasattr(OpenBLASController, "clear_controlling_thread"):
+        OpenBLASController.clear_controlling_thread(force=True)
 
 
 class _Blas:
@@ -46,7 +58,7 @@ class _Blas:
         self._inside: list[int] = []
         """Which threads are inside, by their numbers."""
         self._count = 0
-        self._limits: threadpool_limits | None = None
+        self._limits: Any = None
 
     @contextmanager
     def held(self, count: int) -> Iterator[None]:
@@ -57,14 +69,16 @@ class _Blas:
                 raise ValueError(f"threads: expected {self._count} as in the block around this one, got {count}")
             self._changed.wait_for(lambda: not self._inside or self._count == count)
             if not self._inside:
-                self._limits, self._count = threadpool_limits(limits=count, user_api="blas"), count
+                _take_control()
+                self._limits, self._count = _only("blas", count), count
             self._inside.append(me)
         try:
             yield
         finally:
             with self._changed:
                 self._inside.remove(me)
-                if not self._inside and self._limits is not None:
+                if not self._inside:
+                    _take_control()
                     self._limits.restore_original_limits()
                 self._changed.notify_all()
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from configs.cli import Context
 from configs.errors import LimError
 from configs.settings import Settings
 from pipeline.nodes.address_file import write_addresses
+from pipeline.pages.install import install
 
 logger = logging.getLogger(__name__)
 
@@ -54,20 +54,13 @@ async def serve(settings: Settings, port: int, dashboard_port: int, address_file
             f"scheduler.port: expected to listen on {host}:{port}, got: {error}; end what listens there, or set another port"
         ) from error
     async with running:
-        _install_pages(running, settings)
+        install(running, settings)
         services = {name: server.port for name, server in running.services.items()}
         addresses = {"scheduler": running.address, "dashboard": f"http://{host}:{services['dashboard']}/status"}
         write_addresses(address_file, addresses)
         click.echo(f"scheduler {addresses['scheduler']}, dashboard {addresses['dashboard']}")
         await stopping.wait()
         logger.info("Closing the scheduler.")
-
-
-def _install_pages(running: Scheduler, settings: Settings) -> None:
-    if find_spec("pipeline.pages"):
-        from pipeline.pages.install import install  # they are not needed for the tasks
-
-        install(running, settings)
 
 
 def _stop(stopping: asyncio.Event, number: int) -> None:

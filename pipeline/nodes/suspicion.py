@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from distributed import KilledWorker
+
 from pipeline.errors import StageFailed
 from pipeline.nodes.noting import TOPIC
 from pipeline.nodes.workers import POLL_S, alike, require_alike
@@ -53,9 +55,11 @@ class Trial:
         """Whether the future ends before its worker does."""
         while not future.done():
             if self.client.status == "running" and address not in alike(self.client, self.spec):
-                return bool(future.done())
+                break
             time.sleep(POLL_S)
-        return True
+        if future.status == "error":
+            return not isinstance(future.exception(), KilledWorker)
+        return bool(future.done())
 
     def _heir(self, nanny: str | None, dead: str) -> str:
         """The worker that a nanny has started in the place of a dead one; "" when the nanny is gone as well."""

@@ -112,10 +112,8 @@ class Wave:
             return marked[0]
         trial = Trial(self.client, self.stage, self.work.spec, self.dask.connect_timeout_s)
         done = self._result(item, trial.of(item, lambda address: self._submit(item, address)))
-        if done is None:
-            raise StageFailed(
-                f"{self.stage.name} {item.key}: killed the worker that ran it alone; run the same command again"
-            )
+        if done is None:  # it ended when the trial looked
+            raise SchedulerLost(f"the outcome of {item.key} alone was lost")
         return done
 
     def _result(self, item: Item, future: Future) -> Done | None:
