@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from configs.errors import ConfigError
 from matcher.announced import Holders
 from pipeline.artifact import Manifest
 
@@ -37,8 +38,13 @@ class View:
 
 
 def listed(setting: str) -> frozenset[int]:
-    """The shards that the setting `matcher.shards` names; none of them when it is empty."""
-    return frozenset(int(part) for part in setting.split(",") if part.strip())
+    """The shards that the setting `matcher.shards` names, none when it is empty; raises ConfigError."""
+    parts = [part.strip() for part in setting.split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError(
+            f"matcher.shards: expected numbers with commas between, 0 for the first shard, got {setting!r}"
+        )
+    return frozenset(map(int, parts))
 
 
 def nobodys(view: View, me: str) -> list[int]:

@@ -125,9 +125,11 @@ class Relay:
             self._sending = asyncio.create_task(self._send())
 
     async def _asked(self, request: Request) -> Outcome:
-        question = self._question(request)
-        if not question.timeout_s > 0:
+        bounds = self._means.bounds
+        left_s = (bounds.deadline(request) - bounds.now_ms()) / 1000
+        if left_s <= 0:
             return None, request, Expired(LATE)
+        question = self._question(request, left_s // GRAIN_S * GRAIN_S or left_s)
         exchange = await self._open()
         label = request.stream
         try:
@@ -141,16 +143,14 @@ class Relay:
         descriptor = request.fields.get(b"descriptor", b"")
         return _outcome(request, await exchange.ask(label, route, descriptor, question))
 
-    def _question(self, request: Request) -> Question:
+    def _question(self, request: Request, timeout_s: float) -> Question:
         """What it asks, checked as a request that is searched here; raises BadRequest."""
-        bounds = self._means.bounds
         request.number(b"ttl_ms", 0)
-        left_s = (bounds.deadline(request) - bounds.now_ms()) / 1000
         least = request.threshold() if request.fields.get(b"threshold") else None
         if least is not None and not -2 <= least <= 2:
             raise BadRequest(f"threshold: expected a cosine, -1 to 1, got {least:g}")
         return Question(
-            limit=request.limit(bounds.max_limit), threshold=least, timeout_s=max(left_s // GRAIN_S * GRAIN_S, 1e-9),
+            limit=request.limit(self._means.bounds.max_limit), threshold=least, timeout_s=timeout_s,
             group_by=request.text(b"group_by"), descriptor_version=request.text(b"descriptor_version"),
             luna_request_id=request.text(b"luna_request_id"),
             min_watermark=request.number(b"min_watermark", 0) if b"min_watermark" in request.fields else None,

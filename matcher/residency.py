@@ -107,6 +107,7 @@ class Residency:
     def drop(self, label: str, until: float) -> None:
         """The label vanished: nothing of it answers from now on; what comes until `until` is refused."""
         self.serving.pop(label, None)
+        self.gone[label, "", 0] = until  # its own stream is left then as well
         for held in self.of(label):
             self.free(held, until)
 

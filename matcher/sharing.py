@@ -65,6 +65,8 @@ class Sharing:
         """Whether there was nothing left to take when we looked last."""
         self._old: dict[str, Manifest] = {}
         """Indexes of several shards that requests still go to while the head's is being loaded."""
+        self._tried: dict[str, str] = {}
+        """Which of them was read for last, by label."""
         self._turn = asyncio.Lock()
 
     def concerns(self, label: str, manifest: Manifest) -> bool:
@@ -83,6 +85,7 @@ class Sharing:
         """The label vanished, or needs no sharing any more."""
         self.heads.pop(label, None)
         self._old.pop(label, None)
+        self._tried.pop(label, None)
         for place in [place for place in self.lacking if place[0] == label]:
             del self.lacking[place]
 
@@ -108,6 +111,7 @@ class Sharing:
             pointed = index_id
         if pointed == index_id:
             self._old.pop(label, None)
+            self._tried.pop(label, None)
             if self._residency.serving.get(label) != index_id:
                 logger.info("%s: serving %s, of %d shards.", label, index_id, len(head.shards))
             self._residency.serve(label, index_id)
@@ -121,7 +125,8 @@ class Sharing:
 
     async def _keep(self, label: str, pointed: str) -> None:
         """Requests go to another index than the head's as long as that one is not whole: it must not lose a shard."""
-        if pointed and (label not in self._old or self._old[label].index_id != pointed):
+        if pointed and self._tried.get(label) != pointed:
+            self._tried[label] = pointed
             try:
                 self._old[label] = await self._loader.aside(self._loader.manifest, label, pointed)
             except ArtifactError as error:
@@ -185,6 +190,8 @@ class Sharing:
         if place in self._residency.dropped or place in self._residency.held:
             return True
         if why := self._residency.lacking(manifest, shard):
+            if place not in self.lacking:
+                logger.info("Not held here: %s.", why)
             self.lacking[place] = Lack(NotLoaded(why), 0.0)
         return not why
 

@@ -151,7 +151,7 @@ def test_a_shard_without_a_holder_is_waited_for_or_left_out(store: Store, group:
     serves(group, "four")
     second.child.kill()
     with SyncMatchClient(group.redis_url, Client(refresh_s=0.1)) as client:
-        part = client.match("faces", ROWS[5], limit=4, timeout_s=1.0, allow_partial=True)
+        part = client.match("faces", ROWS[5], limit=4, timeout_s=0.5, allow_partial=True)
         assert (part.partial, part.missing, part.shards) == (True, (2,), 4)
         here = np.r_[0:300, 450:600]
         best = here[np.argsort(-(ROWS[here].astype(np.float32) @ ROWS[5].astype(np.float32)))][:4]
@@ -198,9 +198,6 @@ def test_a_stopped_matcher_answers_what_it_passed_on(store: Store, group: Matche
     one.signal(signal.SIGTERM)
     assert one.child.process is not None
     assert one.child.process.wait(10) == 0
-    pending = wire.redis.xpending("faces", "lim_matcher")["pending"]
-    answered = wire.redis.xlen("lim:answer:stopped")
-    assert pending == 0
+    assert wire.redis.xpending("faces", "lim_matcher")["pending"] == 0  # what it did not read waits for the next one
     group.start("two")
     wait_until(lambda: wire.redis.xlen("lim:answer:stopped") == len(rids), what="the rest")
-    assert answered <= len(rids)

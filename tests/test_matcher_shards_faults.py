@@ -73,10 +73,10 @@ def test_from_one_shard_to_four_and_back_under_load(store: Store, group: Matcher
     with Load(group.redis_url, ROWS) as load, OldLoad(group.redis_url, ROWS) as old:
         publish_sharded(store, LABEL, "four", Made(ROWS, 4))
         serves(group, "four")
-        load.more(900)
+        load.more(300)
         publish_index(store, LABEL, "last", ROWS)
         serves(group, "last")
-        load.more(600)
+        load.more(200)
         old.until(lambda: old.latest() == {"last"})
     assert check(load, old) == {"first", "four", "last"}
 
@@ -126,7 +126,7 @@ def test_a_stand_by_loads_what_a_killed_holder_held(store: Store, group: Matcher
     with Load(group.redis_url, ROWS) as load, OldLoad(group.redis_url, ROWS) as old:
         first.child.kill()
         wait_until(lambda: shards_of(stand_by) == lost, what="loading what nobody holds")
-        load.more(600)
+        load.more(200)
     assert check(load, old) == {"four"}
     assert sorted([*shards_of(second), *lost]) == [0, 1, 2, 3]
 
