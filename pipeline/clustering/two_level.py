@@ -34,6 +34,9 @@ PER_FAMILY = 256
 PIECES = 64
 """Items that families are spread over, at most."""
 
+LEAST_FAMILIES = 4
+"""Families of an item at least."""
+
 ROUNDS = 8
 """Rounds over all cells, in which rows change families: the tenth still gains a thousandth, for an eighth of the time."""
 
@@ -72,7 +75,7 @@ class TwoLevel:
 
     def pieces(self) -> list[range]:
         """The families of each item."""
-        each = -(-self.families // PIECES)
+        each = max(-(-self.families // PIECES), LEAST_FAMILIES)
         return [range(start, min(start + each, self.families)) for start in range(0, self.families, each)]
 
     def sorted(self, number: int) -> Sorted:
