@@ -49,7 +49,8 @@ class Coded(Recipe):
         its, rows = candidate.parameters, candidate.rows
         entries = rows * its.get("assignments", 1)  # of the inverted lists: a code and an internal number each
         code, out = its["code_bytes"], its["out"]
-        models = out * candidate.dim * 4 + its.get("nlist", 1) * (out + 32 * code) * 4 + out * 64
+        # of a cell the centroid, and codes in blocks of 32 rows whose room is a power of two: measured, 64 codes for nothing
+        models = out * candidate.dim * 4 + its.get("nlist", 1) * (out * 4 + 64 * code + 64) + out * 64
         return Memory(anonymous=entries * (code + 8) + models, mapped=rows * (its["row_bytes"] + 16))
 
     def models(self, candidate: Candidate) -> Sequence[Model]:
