@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from configs.errors import ConfigError
@@ -22,6 +22,8 @@ class View:
     """Shards that are held here."""
     refused: frozenset[int] = frozenset()
     """Shards that could not be loaded a moment ago."""
+    leaving: bool = False
+    """Whether it serves only until the next one is whole."""
 
     @property
     def shards(self) -> range:
@@ -29,12 +31,12 @@ class View:
         return range(len(self.manifest.shards))
 
     def spare(self, shard: int) -> bool:
-        """Whether somebody holds a shard, or is loading it."""
-        return self.holders is not None and bool(
-            self.holders.ready.get(shard)
-            or self.holders.loading.get(shard)
-            or (self.holders.shards == 1 and self.holders.whole)
-        )
+        """Whether somebody holds a shard, or is loading it; of an index that is leaving, be it retired."""
+        holders = self.holders
+        if holders is None:
+            return False
+        ready = shard in holders.held if self.leaving or holders.shards == 1 else bool(holders.ready.get(shard))
+        return ready or bool(holders.loading.get(shard))
 
 
 def listed(setting: str) -> frozenset[int]:
@@ -82,7 +84,7 @@ def _turned(shards: Sequence[int], me: str) -> list[int]:
     return [*shards[start:], *shards[:start]]
 
 
-def wanted(view: View, only: Collection[int]) -> Iterable[int]:
+def wanted(view: View, only: Collection[int]) -> Sequence[int]:
     """Of the shards that a setting names, those that are not held yet; an index of one shard is always wanted."""
     chosen = only if len(view.shards) > 1 else view.shards
     return [shard for shard in view.shards if shard in chosen and shard not in view.mine | view.refused]

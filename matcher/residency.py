@@ -81,7 +81,6 @@ class Residency:
     def serve(self, label: str, index_id: str) -> None:
         """Requests for a label go to an index from now on; the shards of others retire."""
         self.serving[label] = index_id
-        self.failures.pop(label, None)
         self.keep(label, {index_id})
 
     def keep(self, label: str, index_ids: set[str]) -> None:

@@ -109,6 +109,10 @@ class Sharing:
         holders = self.holders(head)
         if pointed != index_id and holders is not None and holders.whole and await self._point(head, pointed):
             pointed = index_id
+        elif pointed != index_id:
+            await self._read_old(label, pointed)
+        if self.heads.get(label) is not head:
+            return  # it changed meanwhile, or vanished
         if pointed == index_id:
             self._old.pop(label, None)
             self._tried.pop(label, None)
@@ -116,14 +120,15 @@ class Sharing:
                 logger.info("%s: serving %s, of %d shards.", label, index_id, len(head.shards))
             self._residency.serve(label, index_id)
         else:
-            await self._keep(label, pointed)
+            if pointed in {held.index_id for held in self._residency.of(label)}:
+                self._residency.serving[label] = pointed
             self._residency.keep(label, {index_id, pointed, self._residency.serving.get(label, "")})
         if label in self._residency.serving:
             await self._reading.label(label, whole=self._residency.whole(label) is not None)
         if len(head.shards) == 1 and self._residency.whole(label) and len(self._residency.of(label)) == 1:
             self.forget(label)  # from now on it is an index like others
 
-    async def _keep(self, label: str, pointed: str) -> None:
+    async def _read_old(self, label: str, pointed: str) -> None:
         """Requests go to another index than the head's as long as that one is not whole: it must not lose a shard."""
         if pointed and self._tried.get(label) != pointed:
             self._tried[label] = pointed
@@ -132,8 +137,6 @@ class Sharing:
             except ArtifactError as error:
                 logger.warning("%s: the index %s, which serves, cannot be read any more: %s.", label, pointed, error)
                 self._old.pop(label, None)
-        if pointed in {held.index_id for held in self._residency.of(label)}:
-            self._residency.serving[label] = pointed
 
     async def _point(self, manifest: Manifest, before: str) -> bool:
         """Move the serving index, if the bucket still says so: a slow one must not turn back a newer one."""
@@ -158,26 +161,27 @@ class Sharing:
         self.seen = await self._announcer.everybody()
 
     def _views(self) -> Iterator[View]:
-        """Every index that a shard may be loaded of; those that serve first."""
+        """Every index that a shard may be loaded of; first those that serve although the head names another."""
         now = time.monotonic()
         for manifest in (*self._old.values(), *self.heads.values()):
+            leaving = manifest is self._old.get(manifest.label)
             label, index_id = manifest.label, manifest.index_id
             mine = {held.shard for held in self._residency.of(label) if held.index_id == index_id}
             tried = {place for place, lack in self.lacking.items() if lack.again_at > now}
             refused = {shard for shard in range(len(manifest.shards)) if (label, index_id, shard) in tried}
-            yield View(manifest, self.holders(manifest), frozenset(mine), frozenset(refused))
+            yield View(manifest, self.holders(manifest), frozenset(mine), frozenset(refused), leaving)
 
     async def _next(self) -> tuple[Manifest, int] | None:
         """The next shard to load: what the setting names; else what nobody holds, before a second of anything."""
         me, views = self._announcer.id, list(self._views())
         for view in views:
-            for shard in wanted(view, self._only) if self._only else nobodys(view, me):
+            named = wanted(view, self._only) if self._only else view.shards
+            alone = bool(self._only) and not view.leaving  # what is named is loaded whoever else has it
+            for shard in named if alone else [one for one in nobodys(view, me) if one in named]:
                 place = (view.manifest.label, view.manifest.index_id, shard)
-                if self._fits(view.manifest, shard) and (self._only or await self._announcer.claim(place)):
+                if self._fits(view.manifest, shard) and (alone or await self._announcer.claim(place)):
                     return view.manifest, shard
-        for view in [] if self._only else views:
-            if view.manifest.label in self._old and view.manifest is self._old[view.manifest.label]:
-                continue  # about to retire
+        for view in [] if self._only else [one for one in views if not one.leaving]:
             free = self._residency.limit - self._residency.used() - reserve(view.manifest, len(self._announcer.alive))
             for shard in replicas(view, me):
                 if view.manifest.shards[shard].memory.anonymous <= free:

@@ -102,6 +102,7 @@ class Watch:
         began = time.monotonic()
         self._residency.add(held)
         self._residency.serve(label, index_id)
+        self._residency.failures.pop(label, None)
         await self._reading.shard(held.place)
         await self._reading.label(label, whole=True)
         self._untold[label] = index_id
