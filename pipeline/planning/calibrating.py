@@ -52,7 +52,8 @@ def calibrated(settings: Settings, shape: Cluster, budget_s: float = BUDGET_S) -
     request_s = 1 / found.pop("requests")
     shipped = Rates()
     scanned = shipped.scanned * found["searched"] / shipped.searched
-    return replace(shipped, **found, request_s=request_s, item_s=item_s, process=process, scanned=scanned)
+    fixed = shipped.fixed * found["names"] / shipped.names  # both are Python
+    return replace(shipped, **found, request_s=request_s, item_s=item_s, process=process, scanned=scanned, fixed=fixed)
 
 
 def _work(settings: Settings, folder: Path) -> Work:

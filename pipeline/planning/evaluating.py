@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pipeline.device.products import LEAST_ROWS
 from pipeline.measuring import ENOUGH
 from pipeline.planning.demand import Demand, Step
 from pipeline.planning.reading import saved
 from pipeline.planning.subject import Subject, expected_point
 from pipeline.quality.drawing import COVARIANCE_ROWS
 from pipeline.quality.figures import RECALL_AT
+from pipeline.quality.truth import BLOCK
 from pipeline.recipes.candidate import Candidate
 from pipeline.recipes.known import cost
 
@@ -19,6 +21,12 @@ AROUND = 64 << 10
 
 TIMED = 2.0
 """Times the answers that a point takes: they are timed in batches of several sizes as well."""
+
+COMPARED = 25
+"""Bytes of a similarity of a block while the best of it are looked for: itself, copies, their order."""
+
+REPORT_S, PROBES_S = 0.9, 0.5
+"""Seconds of a report with its pictures; of the model that mates are made by."""
 
 LISTS = 6
 """Lists of found rows that judging holds at a time: before, after, their order, whose rows they are."""
@@ -42,7 +50,7 @@ def probes(subject: Subject) -> Demand:
         Step(
             items=1, peak=peak + people(subject), read=sample * subject.width + 2 * subject.rows * subject.dim * subject.width,
             written=both, requests=4 * subject.partitions,
-            work={"widened": 12.0 * subject.mates * subject.dim, "product": 2.0 * subject.mates * subject.dim**2
+            work={"fixed": PROBES_S, "widened": 12.0 * subject.mates * subject.dim, "product": 2.0 * subject.mates * subject.dim**2
                   + 160.0 * subject.dim**3 + 2.0 * min(subject.sample, COVARIANCE_ROWS) * subject.dim**2},
         ),
     ))  # fmt: skip
@@ -52,10 +60,10 @@ def truth(subject: Subject) -> Demand:
     """All probes beside one partition."""
     rows, dim = subject.partition_rows, subject.dim
     queries, found = subject.probes * dim * 4, subject.probes * depth(subject) * FOUND
-    part = rows * dim
+    part, block = rows * dim, min(subject.probes, BLOCK) * LEAST_ROWS * COMPARED
     return Demand("truth", (
         Step(
-            items=subject.partitions, peak=max(queries + part * (subject.width + 4), queries + part * 4 + 3 * found),
+            items=subject.partitions, peak=queries + part * 4 + max(part * subject.width, 3 * found, 2 * found + block),
             read=queries + part * subject.width, written=found, requests=6,
             work={"searched": 2.0 * subject.probes * rows * dim, "widened": part, "judged": subject.probes * depth(subject)},
         ),
@@ -78,7 +86,7 @@ def _measured(subject: Subject, candidate: Candidate) -> Step:
     return Step(
         items=candidate.shards, peak=_trial(subject) + choosing * subject.dim * 4 + opened(subject, candidate),
         mapped=_mapped(subject, candidate, drawn), read=_read(subject), requests=subject.partitions + 20,
-        work={"scanned": TIMED * spent, "judged": len(points) * 4.0 * found + _merging(subject), "read": opened(subject, candidate)},
+        work={"scanned": TIMED * spent, "judged": len(points) * 20.0 * found + _merging(subject), "read": opened(subject, candidate)},
     )  # fmt: skip
 
 
@@ -97,7 +105,9 @@ def evaluate(subject: Subject) -> Demand:
             mapped=0 if late else _mapped(subject, chosen, gated * point.rerank),
             read=_read(subject) + names * chosen.shards + 3 * late + subject.rows * 36, written=late,
             requests=3 * subject.partitions + 20,
-            work={"scanned": spent, "judged": _merging(subject) + 30.0 * gated * depth(subject), "read": names},
+            work={
+                "scanned": spent, "judged": _merging(subject) + 100.0 * gated * depth(subject), "read": names, "fixed": REPORT_S
+            },
         ),
     ))  # fmt: skip
 

@@ -21,45 +21,47 @@ class RatesUnreadable(BuildError):
 class Rates:
     """Per second of one core, all cores being busy; the defaults are those of a two-core AVX-512 server."""
 
-    read: float = 2.0e9
+    read: float = 1.5e9
     """Bytes of the bucket."""
-    write: float = 0.9e9
+    write: float = 0.6e9
     """Bytes of the bucket, checksum included."""
-    normalise: float = 150e6
+    normalise: float = 290e6
     """Components of rows of the source, read, made unit norm, rounded."""
-    names: float = 700e3
+    names: float = 1.7e6
     """Ids or people of the source, decoded, checked, encoded."""
-    hashed: float = 9e6
+    hashed: float = 4.2e6
     """Ids or people whose keys are computed, then sorted, in one pass of the census."""
-    widened: float = 700e6
+    widened: float = 730e6
     """Components turned from half floats into floats."""
-    product: float = 75e9
+    product: float = 105e9
     """Floating-point operations of projections: two for each pair of components."""
-    nearest: float = 55e9
+    nearest: float = 88e9
     """The same of comparisons with centroids."""
-    summed: float = 90e6
+    summed: float = 150e6
     """Components added up by cells, in fixed point."""
-    trained: float = 260e6
+    trained: float = 33e6
     """Row x entry x component of a product quantiser's training."""
-    coded: float = 1.6e9
+    coded: float = 1.9e9
     """Row x entry x component compared while encoding in 4 bits."""
-    coded_wide: float = 1.0e9
+    coded_wide: float = 10e9
     """The same in 8 bits."""
-    packed: float = 200e6
+    packed: float = 95e6
     """Bytes of codes put into cells."""
-    searched: float = 60e9
+    searched: float = 70e9
     """Floating-point operations of exact search."""
     scanned: float = 1.0
     """Seconds of `pipeline.recipes.costs`: 0.5 where searches of an index take twice as long."""
-    judged: float = 2.5e6
+    judged: float = 25e6
     """Found rows that are ordered, compared, counted by the evaluation."""
-    item_s: float = 0.008
+    fixed: float = 1.0
+    """Seconds of what is the same for every list, a report that is drawn: 0.5 where it takes twice as long."""
+    item_s: float = 0.006
     """Seconds that an item costs beside its work: scheduler, marker."""
-    stage_s: float = 0.05
-    """Seconds that a stage costs beside its items: listing, decisions, small objects."""
+    stage_s: float = 0.15
+    """Seconds that a stage costs beside its items: listing, decisions, workers that load what they need first."""
     request_s: float = 0.0002
     """Seconds of a request to the bucket, whatever its size."""
-    process: float = 165e6
+    process: float = 138e6
     """Bytes of a worker that does nothing, its libraries loaded."""
 
     @property

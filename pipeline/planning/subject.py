@@ -95,7 +95,7 @@ class Subject:
     def groups(self) -> int:
         """Pieces in which training reads the sample."""
         least = min(max(GROUP_ROWS, -(-self.sample // GROUPS)), MOST_GROUP_ROWS)
-        return max(self.sample // least, 1)
+        return max(min(self.sample // least, self.partitions), 1)
 
     @property
     def partition_rows(self) -> int:

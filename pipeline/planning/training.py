@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.clustering.codebooks import PER_ENTRY, Quantiser
-from pipeline.clustering.nearby import PROBED
-from pipeline.clustering.projected import FEW
+from pipeline.clustering.nearby import BLOCK, PROBED
+from pipeline.clustering.projected import FEW, Learned
 from pipeline.clustering.rounds import TOGETHER
-from pipeline.clustering.two_level import PER_FAMILY, PIECES, ROUNDS
+from pipeline.clustering.two_level import PER_FAMILY, ROUNDS, TwoLevel
 from pipeline.device.cpu import SUM_BLOCK
 from pipeline.kmeans import ITERATIONS
 from pipeline.planning.demand import Demand, Step
@@ -82,25 +82,34 @@ def _flat(subject: Subject, cells: int, out: int, rows: int) -> Iterator[Step]:
 
 
 def _two_level(subject: Subject, cells: int, out: int) -> Iterator[Step]:
-    """Families, the cells of each, rounds over all: `pipeline.clustering.two_level`."""
+    """Families, then rounds over all cells by family: `pipeline.clustering.two_level`.
+
+    Every item of a round but the first puts the centroids in order of the families by itself.
+    """
     rows, families = min(cells * PER_CELL, subject.sample), round(cells**0.5)
     yield from _flat(subject, families, out, min(families * PER_FAMILY, FEW, rows))
     each, table = -(-rows // subject.groups), cells * out * 4
-    held, pieces = each * out * 4, min(families, PIECES)
-    inside = -(-rows // pieces)
-    inner = 2 * inside * (cells / families) * out * ITERATIONS
-    for number in range(ROUNDS + 1):
-        compared = families + (PROBED * cells / families if number else 0)
-        yield Step(
-            items=subject.groups, peak=3 * held + (2 * table if number else 0), read=held + (table if number else 0),
-            written=held, requests=6 + (pieces if number else 0), work={"nearest": 2 * each * compared * out},
-        )  # fmt: skip
-        yield Step(
-            items=pieces, peak=3 * inside * out * 4 + min(inside, SUM_BLOCK) * out * SUMS + 2 * table // pieces,
-            read=inside * out * 4, written=table // pieces, requests=4 * subject.groups,
-            work={"summed": 4 * inside * out} if number else {"nearest": inner, "summed": 6 * inside * out},
-        )  # fmt: skip
-    yield Step(items=1, peak=2 * table // pieces, read=table, written=table, requests=pieces + 2)
+    held, pieces = each * out * 4, len(TwoLevel("", cells, Learned(rows, out)).pieces())
+    inside, ordering = -(-rows // pieces), 2.0 * cells * families * out
+    looked = min(each, BLOCK) * families * 16  # products with all centres, then their order
+    known, probed = 4 * table, families + PROBED * cells / families
+    split = 3 * inside * out * 4 + min(inside, SUM_BLOCK) * out * SUMS
+    yield Step(
+        items=subject.groups, peak=3 * held + looked, read=held, written=held, requests=6,
+        work={"nearest": 2.0 * each * families * out},
+    )  # fmt: skip
+    yield Step(items=pieces, peak=split, read=inside * out * 4, written=table // pieces, requests=4 * subject.groups)
+    yield Step(
+        items=subject.groups, times=ROUNDS, peak=3 * held + known + looked, read=held + table, written=held,
+        requests=8 + pieces, work={"nearest": 2.0 * each * probed * out + ordering},
+    )  # fmt: skip
+    yield Step(
+        items=pieces, times=ROUNDS, peak=split + known, read=inside * out * 4 + table, written=table // pieces,
+        requests=4 * subject.groups + pieces, work={"nearest": ordering, "summed": float(inside * out)},
+    )  # fmt: skip
+    yield Step(
+        items=1, peak=known + saved(table), read=table, written=table, requests=pieces + 3, work={"nearest": ordering}
+    )
 
 
 def _learned(subject: Subject, rows: int, out: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -75,24 +75,26 @@ class FileSource:
 
     def read(self, part: Range) -> Rows:
         """The rows of a range; nothing but them is read, except from compressed `.npz`."""
-        done, row = [], part.start
+        # one room for all batches, which are cleaned into it one behind the other
+        room = np.empty((part.stop - part.start, part.dim), self.columns.precision)
+        scale = Scale(self.columns.scale, self.columns.zero)
+        done, kept, row = [], 0, part.start
         for piece in part.pieces:
-            done.extend(self._piece(piece, row, part.dim))
-            row += piece.stop - piece.start
-        return joined(done, part.dim)
+            for raw in self._raw(piece, part.dim):
+                some = clean(raw, row, scale, room[kept : kept + len(raw.vectors)])
+                if some.rejects:
+                    room[kept : kept + len(some.ids)] = some.descriptors
+                kept, row = kept + len(some.ids), row + len(raw.vectors)
+                done.append(some)
+        return joined(done, part.dim, room[:kept])
 
-    def _piece(self, piece: Piece, row: int, dim: int) -> list[Rows]:
+    def _raw(self, piece: Piece, dim: int) -> Iterator[Raw]:
         place = self.place.at(piece.url)
         if (now := self._state(piece.url)) != piece.token:
             raise SourceChanged(
                 f"{piece.url}: listed as {piece.token}, now {now}; start the build again to read what is there now"
             )
-        scale = Scale(self.columns.scale, self.columns.zero)
-        done = []
-        for raw in FORMATS[ending(piece.url)].read(place, self.columns, range(piece.start, piece.stop), dim):
-            done.append(clean(raw, row, scale, np.empty((len(raw.vectors), dim), self.columns.precision)))
-            row += len(raw.vectors)
-        return done
+        yield from FORMATS[ending(piece.url)].read(place, self.columns, range(piece.start, piece.stop), dim)
 
     def _head(self, file: Found) -> Head:
         return FORMATS[ending(file.name)].head(self.place.at(file.url), file, self.columns)

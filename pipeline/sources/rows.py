@@ -131,12 +131,14 @@ def cut(files: Sequence[InputFile], partition_rows: int, dim: int) -> list[Range
     return ranges
 
 
-def joined(parts: Iterable[Rows], dim: int) -> Rows:
-    """Rows one after the other."""
+def joined(parts: Iterable[Rows], dim: int, descriptors: NDArray[Any] | None = None) -> Rows:
+    """Rows one after the other; `descriptors` (n, dim) are all of theirs where they lie together already."""
     parts = list(parts)
     people = [part.people for part in parts if part.people is not None]
+    if descriptors is None:
+        descriptors = np.concatenate([part.descriptors for part in parts]) if parts else np.empty((0, dim), np.float16)
     return Rows(
-        np.concatenate([part.descriptors for part in parts]) if parts else np.empty((0, dim), np.float16),
+        descriptors,
         list(chain.from_iterable(part.ids for part in parts)),
         list(chain.from_iterable(people)) if people else None,
         tuple(chain.from_iterable(part.rejects for part in parts)),
