@@ -74,6 +74,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pipeline.plan, "EXACT_ONLY_BELOW", 1_000)  # so that there is something to choose from
+        patched.setattr(pipeline.plan, "CELLS_FROM", 1_000)
         manifest = build(Order(str(folder / "rows.npz"), LABEL), settings, lambda: serial, Lines()).manifest
     store = open_store(str(folder / "bucket"))
     home = next(key for key in store.keys("indexes/") if key.endswith("report.html")).removesuffix("report.html")
@@ -113,7 +114,7 @@ def test_the_page_says_what_the_manifest_says(report: tuple[str, dict[str, Any],
 def test_every_point_is_listed_with_its_reason(report: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
     text, data, _ = report
     decided = data["decision"]
-    assert {one["name"] for one in decided["curve"]} == {"exact", "scan"}
+    assert {one["name"] for one in decided["curve"]} == {"exact", "scan", "cells"}
     chosen = [one for one in decided["curve"] if not one["rejected"]]
     assert [(one["name"], one["nprobe"], one["rerank"]) for one in chosen] == [
         (decided["name"], decided["point"]["nprobe"], decided["point"]["rerank"])
@@ -151,6 +152,24 @@ def test_json_holds_every_figure(report: tuple[str, dict[str, Any], dict[str, An
     assert data["stages"]["truth"]["rows"] == 5_999
     assert data["rejected"] == 1
     assert data["rows"] == 5_999
+
+
+def test_page_and_json_say_how_evenly_cells_are_filled(report: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+    text, data, _ = report
+    (name, cells), *others = data["cells"].items()
+    assert not others
+    assert (name, cells["cells"], cells["rows"]) == ("cells-128", 128, 5_999)
+    assert cells["smallest"] <= 5_999 / 128 <= cells["largest"]
+    assert cells["imbalance"] >= 1
+    told = [
+        name,
+        "128",
+        str(cells["smallest"]),
+        str(cells["largest"]),
+        str(cells["empty"]),
+        f"{cells['imbalance']:.2f}",
+    ]
+    assert told in Page(text).rows
 
 
 def test_no_secret_is_told(report: tuple[str, dict[str, Any], dict[str, Any]]) -> None:

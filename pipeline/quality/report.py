@@ -12,6 +12,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from pipeline.census import rejects
+from pipeline.clustering.balance import balances
 from pipeline.quality.answers import Answers
 from pipeline.quality.cohorts import cohorts
 from pipeline.quality.decision import Decision
@@ -38,7 +39,7 @@ def write_report(work: Work, trial: Trial, decided: Decision, answers: Answers) 
         "report": REPORT, "label": spec.label, "index_id": spec.index_id, "created": spec.created,
         "source": spec.source_url, "rows": census["total"], "dim": spec.dim, "rejected": census["rejected"],
         "descriptor_version": spec.descriptor_version, "decision": decided.to_json(), "stages": stage_times(work),
-        "spec": json.loads(spec.to_json()), **measured, "group_by": spec.quality.group_by,
+        "spec": json.loads(spec.to_json()), **measured, "group_by": spec.quality.group_by, "cells": balances(work),
         "noise": work.load_json(NOISE) if NOISE in work.keys(NOISE) else None,
     }  # fmt: skip
     work.save_json("report.json", data)
