@@ -73,7 +73,7 @@ class Visitor:
         found: dict[str, Any] = self.get(f"/lim/builds/{run}.json").json
         return found
 
-    def until(self, run: str, *states: str, timeout_s: float = 40) -> dict[str, Any]:
+    def until(self, run: str, *states: str, timeout_s: float = 150) -> dict[str, Any]:
         """The build, once it is in one of the states."""
         wait_until(
             lambda: self.build(run)["state"] in states, timeout_s=timeout_s, what=f"{states} of {self.build(run)}"

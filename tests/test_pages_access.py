@@ -74,6 +74,7 @@ def test_the_token_is_in_no_log(guarded: Cluster) -> None:
     assert TOKEN not in guarded.child.log.read_text()
 
 
+@pytest.mark.timeout(180)
 def test_a_killed_scheduler_takes_its_builds_along_and_shows_them_when_it_is_back(tmp_path: Path) -> None:
     faces, kept = gallery(tmp_path, 200), str(tmp_path / "kept")
     with lonely(tmp_path, LIM_PAGES__FOLDER=kept) as first:
