@@ -8,6 +8,7 @@ PIP := -m pip install -q --disable-pip-version-check --no-input
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 TEST_ARGS ?=
+BROWSERS := chromium chromium-browser google-chrome
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -39,7 +40,17 @@ $(VENV)/.made: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.made  ## the main job, end to end, on 200,000 descriptors (DEMO_ARGS="--rows 20000")
 	@$(BIN)/lim demo $(DEMO_ARGS)
 
+# A page is tested in a browser, which no wheel has.  Where it cannot be installed the test skips, and says so.
+define chromium
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit; done; { \
+	  echo "no Chromium for the tests of pages: installing Debian's chromium with apt-get"; \
+	  sudo=; [ "`id -u`" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -q && $$sudo apt-get install -y -q chromium; } || \
+	  echo "chromium was not installed: the test in a browser will be skipped"
+endef
+
 test: $(VENV)/.made  ## linters, types, import contracts and all tests, against real servers (TEST_ARGS="-k wire")
+	$(chromium)
 	@$(BIN)/python -m pytest -m "not drill and not gpu" $(TEST_ARGS)
 
 lint: $(VENV)/.made  ## ruff, mypy --strict, import contracts, sizes and names

@@ -39,7 +39,8 @@ class Checkout:
             shutil.copy(ROOT / name, self.folder)
         stubs = folder / "stubs"
         stubs.mkdir()
-        for name, text in {"python3": PYTHON, "apt-get": APT_GET, "sudo": '#!/bin/sh\nexec "$@"\n'}.items():
+        there = {"python3": PYTHON, "apt-get": APT_GET, "sudo": '#!/bin/sh\nexec "$@"\n', "chromium": "#!/bin/sh\n"}
+        for name, text in there.items():
             (stubs / name).write_text(text)
             (stubs / name).chmod(0o755)
         self.log = folder / "log"
@@ -79,6 +80,16 @@ def test_a_second_run_installs_nothing(checkout: Checkout) -> None:
     assert not [call for call in calls if "apt-get" in call]
     said, calls = checkout.make("demo")
     assert (said, calls) == ("", ["python demo"])
+
+
+@pytest.mark.parametrize("fails", ["0", "1"])
+def test_a_browser_for_the_tests_of_pages(checkout: Checkout, fails: str) -> None:
+    checkout.venv_package.touch()
+    said, calls = checkout.make("test", "BROWSERS=no-such-browser", APT_FAILS=fails)
+    assert "installing Debian's chromium with apt-get" in said
+    assert "apt-get install -y -q chromium" in calls
+    assert ("chromium was not installed" in said) == (fails == "1")
+    assert calls[-1] == "python -m pytest -m not drill and not gpu", "without one the tests run as well"
 
 
 def test_a_changed_project_is_installed_again(checkout: Checkout) -> None:
