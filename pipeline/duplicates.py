@@ -1,4 +1,4 @@
-"""Ids that occur twice: found by sorted keys, a bounded number at a time, and confirmed by the names themselves."""
+"""Ids that occur twice: suspected by sorted keys, a bounded number at a time, confirmed by the names themselves."""
 
 from __future__ import annotations
 

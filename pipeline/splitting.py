@@ -1,4 +1,4 @@
-"""How many shards candidates get: rows and bytes in, numbers out; no effects."""
+"""How many shards candidates get, from the bytes that a shard may take; no effects."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ class Bench:
         if stage.name == "evaluate":
             self.left = {key: work.load_json(key) for key in ("decision.json", "report.json")}
             self.left["report.html"] = work.read("report.html").decode()
-            self.left["probes"] = loaded(work)
+            probes = ProbeSet.load(work)
+            self.left["probes"] = replace(probes, queries=probes.queries[:])  # they outlive the work folder
 
     def build(self, source: Path, folder: Path, *, probes: str = "", quality: Quality = SMALL, **fields: Any) -> Built:
         made = Build(**{"partition_rows": 1_500, "sample_rows": 4_000, **fields})
@@ -63,12 +64,6 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("gallery") / "rows.npz"
     np.savez(path, descriptors=rows, id=np.array([f"face-{number}" for number in range(ROWS)]), person=np.array(people))
     return path
-
-
-def loaded(work: Work) -> ProbeSet:
-    """The probes, with descriptors that outlive the work folder."""
-    probes = ProbeSet.load(work)
-    return replace(probes, queries=probes.queries[:])
 
 
 def rewrite(work: Work, part: Part, data: bytes) -> None:
