@@ -1,4 +1,4 @@
-"""Spherical k-means whose sums are exact, so that neither the order of rows nor who added them changes a centroid."""
+"""Spherical k-means with exact sums: neither the order of rows nor who added them changes a centroid."""
 
 from __future__ import annotations
 

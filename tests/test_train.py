@@ -90,7 +90,7 @@ def test_on_a_cluster_and_apart_the_same_bytes_come_out(tmp_path: Path) -> None:
         two = TwoLevel("two", 300, learned)
         every = [
             *Lloyd("one", 64, learned).items(work, 1), *Lloyd("apart", 64, learned, APART).items(work, 1), *two.items(work, 1),
-            *codebook_items(Quantiser("codes", OUT, 8, 8), work, 1),
+            *codebook_items(Quantiser("codes", OUT, 12, 8), work, 1),
         ]  # fmt: skip
         assert max(len(pickle.dumps(item)) for item in every) < MOST_BYTES
         return every

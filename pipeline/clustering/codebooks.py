@@ -16,9 +16,9 @@ from pipeline.workspace import Work
 PER_ENTRY = 256
 """Rows per entry of a codebook that faiss learns from; it would leave out the rest."""
 
-GROUPS = {4: 128, 8: 4}
-"""Sub-spaces of an item by bits: half a second of a core for 4 bits, PLACEHOLDER for 8, whose codebooks have 16 times
-the entries, learned from 16 times the rows."""
+GROUPS = {4: 128, 8: 8}
+"""Sub-spaces of an item by bits: up to a second of a core; 8 bits have 16 times the entries, learned from 16 times the
+rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rows sorted by family, so that whoever works on some families reads their rows and no others."""
+"""Rows sorted by family: whoever works on some families reads the rows of these alone."""
 
 from __future__ import annotations
 
