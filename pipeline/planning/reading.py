@@ -33,7 +33,7 @@ def partition(_: Subject) -> Demand:
 
 
 def extract(subject: Subject) -> Demand:
-    """Batches are joined, then saved, with the names beside them."""
+    """Batches in one room, then saved, with the names beside them."""
     rows = subject.partition_rows
     made = rows * subject.dim * subject.width
     columns = 2 if subject.people else 1
@@ -41,7 +41,7 @@ def extract(subject: Subject) -> Demand:
     raw = min(rows, BATCH) * subject.dim * subject.value_bytes
     return Demand("extract", (
         Step(
-            items=subject.partitions, peak=max(made * 2, made + raw, made + saved(made)) + names,
+            items=subject.partitions, peak=made + max(raw, saved(made)) + names,
             read=rows * (subject.dim * subject.value_bytes + NAME * columns), written=made + rows * NAME * columns,
             requests=8, work={"normalise": rows * subject.dim, "names": rows * columns},
         ),

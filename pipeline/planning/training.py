@@ -14,7 +14,7 @@ from pipeline.kmeans import ITERATIONS
 from pipeline.planning.demand import Demand, Step
 from pipeline.planning.reading import saved
 from pipeline.planning.subject import Subject
-from pipeline.recipes.models import MOST_FLAT, PER_CELL, Cells, Codes
+from pipeline.recipes.models import MOST_FLAT, PER_CELL, Cells, Codes, Stored
 
 CHANGED = 0.25
 """Share of the rows that change their cell in a round, on the average of ten: only those are summed again."""
@@ -33,6 +33,8 @@ def train(subject: Subject) -> Demand:
             steps += clustered(subject, model.count, subject.out)
         elif isinstance(model, Codes):
             steps += _codebook(subject, model)
+        elif isinstance(model, Stored):
+            steps.append(Step(items=1, requests=subject.groups + 2))  # the range of each component
     return Demand("train", tuple(steps))
 
 
@@ -126,3 +128,5 @@ def _codebook(subject: Subject, model: Codes) -> Iterator[Step]:
         items=len(pieces), peak=2 * rows * width * 4 + -(-one // subject.groups) * subject.out * 8, requests=subject.groups + 3,
         read=one * subject.out * 4, work={"trained": rows * (1 << model.bits) * width},
     )  # fmt: skip
+    if len(pieces) > 1:
+        yield Step(items=1, requests=len(pieces) + 1)
