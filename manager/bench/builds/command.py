@@ -11,10 +11,10 @@ import click
 
 from configs.cli import Context
 from configs.settings import Settings
+from manager.bench.builds.ground import STORES, Site, cores, site
 from manager.bench.builds.lines import tables
 from manager.bench.builds.one_build import Measured, Shape, measured
 from manager.bench.builds.peer import extrapolated, hnsw
-from manager.bench.builds.site import STORES, Site, cores, site
 from manager.bench.peers.engine import Unavailable
 from manager.demo.tables import printed
 from manager.embedded.interrupting import stop_in_order

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
+from manager.bench.builds.ground import cores
 from manager.bench.builds.one_build import EVALUATION, Measured
-from manager.bench.builds.site import cores
 
 WANTED = {"cells": 10_000, "scan": 20_000}
 """Rows a second and core, at a million of 512 dimensions."""

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from configs.cli import Context
 from configs.settings import Settings
+from manager.bench.builds.ground import STORES, Site, cores, site
 from manager.bench.builds.one_build import Measured, Shape, measured
-from manager.bench.builds.site import STORES, Site, cores, site
 from manager.demo.tables import printed
 from manager.embedded.interrupting import stop_in_order
 from pipeline.generate.faces import Generator
