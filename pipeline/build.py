@@ -90,7 +90,9 @@ def make_spec(order: Order, settings: Settings) -> BuildSpec:
 
 def begin(store: Store, spec: BuildSpec) -> BuildSpec:
     """Give the build an index id, unless it has one, with its time, or take those of the run that it continues."""
-    fresh = replace(spec, index_id=spec.index_id or str(uuid.uuid4()), created=datetime.now(UTC).isoformat(timespec="seconds"))
+    fresh = replace(
+        spec, index_id=spec.index_id or str(uuid.uuid4()), created=datetime.now(UTC).isoformat(timespec="seconds")
+    )
     kept: Any = Work(store, spec).create_json("spec.json", json.loads(fresh.to_json()))
     started = BuildSpec.from_json(json.dumps(kept).encode())
     return replace(spec, index_id=started.index_id, created=started.created)
