@@ -87,6 +87,21 @@ def test_items_are_dealt_in_rounds() -> None:
     assert took == pytest.approx(RATES.stage_s + 3 * 1.0 + 5 * RATES.item_s)
 
 
+def test_steps_beside_each_other_share_the_slots() -> None:
+    long, short = (
+        Step(items=1, requests=0, work={"fixed": 9.0}),
+        Step(items=4, requests=0, work={"fixed": 1.0}, beside=True),
+    )
+    base, per_item = RATES.stage_s, 5 * RATES.item_s
+    assert seconds(Demand("x", (long, short)), CLUSTER, RATES) == pytest.approx(base + 9.0 + per_item)
+    assert seconds(Demand("x", (short, replace(long, beside=True))), replace(CLUSTER, cores=1), RATES) == pytest.approx(
+        base + 13.0 + per_item
+    )
+    assert seconds(Demand("x", (long, replace(short, beside=False))), CLUSTER, RATES) == pytest.approx(
+        base + 9.0 + 2.0 + per_item
+    )
+
+
 def test_steps_done_ten_times_take_ten_times_as_long() -> None:
     once, often = Step(items=4, read=10**9), Step(items=4, read=10**9, times=10)
     demand = Demand("x", (often,))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Items that may run at the same time, all alike; a stage is one step or several, one after the other."""
+    """Items that may run at the same time, all alike; a stage is one step or several."""
 
     items: int
     peak: int = 0
@@ -23,6 +23,8 @@ class Step:
     """What one item computes: units of kinds of `Rates`."""
     mapped: int = 0
     """Bytes of files that an item maps beside `peak`: resident, but the kernel's to drop."""
+    beside: bool = False
+    """Whether its items run at the same time as those of the step before, not after them."""
     times: int = 1
     """How often the step is done, each time after all of its items are done."""
 

@@ -25,7 +25,7 @@ TIMED = 2.0
 COMPARED = 25
 """Bytes of a similarity of a block while the best of it are looked for: itself, copies, their order."""
 
-REPORT_S, PROBES_S = 0.9, 0.5
+REPORT_S, PROBES_S = 1.6, 0.5
 """Seconds of a report with its pictures; of the model that mates are made by."""
 
 LISTS = 6
@@ -84,7 +84,7 @@ def _measured(subject: Subject, candidate: Candidate) -> Step:
     found = choosing * depth(subject)
     drawn = choosing * max(point.rerank for point in points)
     return Step(
-        items=candidate.shards, peak=_trial(subject) + choosing * subject.dim * 4 + opened(subject, candidate),
+        items=candidate.shards, beside=True, peak=_trial(subject) + choosing * subject.dim * 4 + opened(subject, candidate),
         mapped=_mapped(subject, candidate, drawn), read=_read(subject), requests=subject.partitions + 20,
         work={"scanned": TIMED * spent, "judged": len(points) * 20.0 * found + _merging(subject), "read": opened(subject, candidate)},
     )  # fmt: skip

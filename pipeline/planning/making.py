@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.clustering.nearby import PROBED
 from pipeline.planning.demand import Demand, Step
@@ -76,7 +77,7 @@ def assemble(subject: Subject) -> Demand:
     steps = list(shared(subject, subject.assembled))
     steps += [index(subject, one) for one in coded]
     steps += [rows_file(subject, one) for one in subject.assembled if one.recipe == "exact"]
-    return Demand("assemble", tuple(steps))
+    return Demand("assemble", tuple(replace(step, beside=True) for step in steps))
 
 
 def shared(subject: Subject, candidates: Sequence[Candidate]) -> Iterator[Step]:

@@ -35,13 +35,13 @@ class Rates:
     """Components turned from half floats into floats."""
     product: float = 105e9
     """Floating-point operations of projections: two for each pair of components."""
-    nearest: float = 88e9
+    nearest: float = 75e9
     """The same of comparisons with centroids."""
     summed: float = 150e6
     """Components added up by cells, in fixed point."""
-    trained: float = 33e6
+    trained: float = 30e6
     """Row x entry x component of a product quantiser's training."""
-    coded: float = 1.9e9
+    coded: float = 1.5e9
     """Row x entry x component compared while encoding in 4 bits."""
     coded_wide: float = 10e9
     """The same in 8 bits."""
@@ -49,7 +49,7 @@ class Rates:
     """Bytes of codes put into cells."""
     searched: float = 70e9
     """Floating-point operations of exact search."""
-    scanned: float = 1.0
+    scanned: float = 0.85
     """Seconds of `pipeline.recipes.costs`: 0.5 where searches of an index take twice as long."""
     judged: float = 25e6
     """Found rows that are ordered, compared, counted by the evaluation."""

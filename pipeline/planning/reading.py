@@ -18,6 +18,9 @@ NAME = 36
 NAME_OBJECT = 170
 """Bytes of a name as a Python string, in a list, with its encoded form."""
 
+COPIES = 2.0
+"""Times that a component is copied on its way from the source to the bucket, in terms of one that is widened."""
+
 BATCH = 8_192
 """Rows of the source that are raw in memory."""
 
@@ -43,7 +46,7 @@ def extract(subject: Subject) -> Demand:
         Step(
             items=subject.partitions, peak=made + max(raw, saved(made)) + names,
             read=rows * (subject.dim * subject.value_bytes + NAME * columns), written=made + rows * NAME * columns,
-            requests=8, work={"normalise": rows * subject.dim, "names": rows * columns},
+            requests=8, work={"normalise": rows * subject.dim, "names": rows * columns, "widened": COPIES * rows * subject.dim},
         ),
     ))  # fmt: skip
 
@@ -70,7 +73,7 @@ def sample(subject: Subject) -> Demand:
     taken = subject.sample / subject.partitions * subject.dim * subject.width
     peak = made + int(taken) + saved(taken)
     return Demand("sample", (
-        Step(items=subject.partitions, peak=peak, read=made, written=int(taken), requests=5),
+        Step(items=subject.partitions, peak=peak, read=made, written=int(taken), requests=5, work={"widened": made / 4}),
     ))  # fmt: skip
 
 

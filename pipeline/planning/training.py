@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipeline.clustering.codebooks import PER_ENTRY, Quantiser
 from pipeline.clustering.nearby import BLOCK, PROBED
@@ -24,18 +25,22 @@ SUMS = 24
 
 
 def train(subject: Subject) -> Demand:
-    """All models; those of one wave run beside each other, which is left out of the time: cells take nearly all of it."""
+    """Projections of the sample; then the first step of the cells with the codebooks beside it; then their rounds."""
     if not subject.models:
         return Demand("train", ())
-    steps = [_projected(subject)]
+    cells: list[Step] = []
+    others: list[Step] = []
     for model in subject.models:
         if isinstance(model, Cells):
-            steps += clustered(subject, model.count, subject.out)
+            cells += clustered(subject, model.count, subject.out)
         elif isinstance(model, Codes):
-            steps += _codebook(subject, model)
+            others += _codebook(subject, model)
         elif isinstance(model, Stored):
-            steps.append(Step(items=1, requests=subject.groups + 2))  # the range of each component
-    return Demand("train", tuple(steps))
+            others.append(Step(items=1, requests=subject.groups + 2))  # the range of each component
+    steps = [*cells[:1], *others]
+    return Demand(
+        "train", (_projected(subject), *steps[:1], *(replace(step, beside=True) for step in steps[1:]), *cells[1:])
+    )
 
 
 def _projected(subject: Subject) -> Step:
