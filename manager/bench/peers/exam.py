@@ -10,13 +10,13 @@ import numpy as np
 
 from configs.settings import Quality
 from manager.bench.peers.engine import Floats, Numbers
+from manager.bench.peers.kept_probes import kept
 from pipeline.device.choose import device
 from pipeline.quality.arrays import Lists
 from pipeline.quality.bounds import lower_bound, upper_bound
 from pipeline.quality.figures import RECALL_AT, Figures, Rule, Side, compare, threshold_at
 from pipeline.quality.gate import Target
 from pipeline.quality.persons import Persons
-from pipeline.quality.probes import ProbeSet
 from pipeline.quality.truth import candidates, exact_block, mates_in, merged
 
 ROWS = 65_536
@@ -31,7 +31,7 @@ class Exam:
 
     def __init__(self, folder: Path, quality: Quality) -> None:
         self.folder = folder
-        self.probes = ProbeSet.from_bytes((folder / "probes.npz").read_bytes())
+        self.probes = kept(folder)
         known = np.load(folder / "persons.npy")
         rows = np.load(folder / "gallery.npy", mmap_mode="r")
         self.rows, self.dim = rows.shape
@@ -82,13 +82,14 @@ class Exam:
 def find_truth(folder: Path, quality: Quality, told: Callable[[int, int], None]) -> float:
     """Exact search of all probes over the float32 rows, written to `truth.npz`; returns its seconds."""
     began, worker = time.monotonic(), device("cpu")
-    probes = ProbeSet.from_bytes((folder / "probes.npz").read_bytes())
+    probes = kept(folder)
+    asked = probes.queries[:]
     rows = np.load(folder / "gallery.npy", mmap_mode="r")
     depth = probes.depth(np.arange(len(probes.own)), max(quality.k, RECALL_AT))
     total: Lists = np.empty((len(probes.own), 0), np.float32), np.empty((len(probes.own), 0), np.int64)
     for start in range(0, len(rows), ROWS):
         block: Floats = np.ascontiguousarray(rows[start : start + ROWS], np.float32)
-        found = exact_block(worker, probes.queries, block, start, depth)
+        found = exact_block(worker, asked, block, start, depth)
         total = merged(total, found, depth)
         told(min(start + ROWS, len(rows)), len(rows))
     np.savez(folder / "truth.npz", similarities=total[0], numbers=total[1])

@@ -11,6 +11,7 @@ import numpy as np
 
 from configs.settings import Quality, Settings
 from manager.bench.peers.engine import BLOCK, Halves
+from manager.bench.peers.kept_probes import keep
 from pipeline.generate.faces import Generator
 from pipeline.generate.making import gallery, made
 from pipeline.generate.regimes import REGIMES
@@ -126,8 +127,8 @@ def _save(wanted: Wanted, folder: Path, rows: Halves, persons: Persons, mates: C
     queries = np.ascontiguousarray(rows[strangers], np.float32)
     others = Chosen(queries, persons.of(strangers), strangers, said)
     probes: ProbeSet = joined(mates, others, persons)
-    (folder / "probes.npz").write_bytes(probes.to_bytes())
-    np.save(folder / "queries.npy", probes.queries[probes.mated])
+    keep(folder, probes)
+    np.save(folder / "queries.npy", probes.queries[: len(mates.own)])
     np.save(folder / "persons.npy", persons.known if persons.known is not None else np.empty(0, np.int32))
     rows.flush()  # type: ignore[attr-defined]
 
