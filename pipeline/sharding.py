@@ -1,6 +1,18 @@
 """Which rows each shard of an index holds: equal ranges of the build's own order.
 
-Shards are split by rows, not by cells: each has every centroid and about as many rows of every cell.
+Shards are split by rows, not by cells: each has every centroid, and its part of the rows of every cell.  Measured on
+200,000 faces in look-alike families (tree), 1,024 cells of 4-bit codes of 160 dimensions, four shards, each asked
+with the same cells probed and 160 re-ranked, on one core, requests/s of all four together:
+
+    cells probed     split by rows     split by cells
+         32          4,460, .9236       4,510, .9235       (with recall@10)
+         64          3,390, .9504       3,630, .9503
+        128          2,690, .9741       3,050, .9741
+        256          1,960, .9908       2,310, .9907
+
+A shard by cells enters fewer of them, which is worth 1 to 18 %.  By rows, shards are equal to one row whatever the
+list, so that `shard_bytes` holds; files are written in the order in which partitions come, none is read twice; and a
+shard that is missing costs everybody a part of the candidates instead of some people all of theirs.
 """
 
 from __future__ import annotations

@@ -138,11 +138,12 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("late")
-def test_a_sound_exact_index_that_is_assembled_late_is_published(gallery: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_sound_exact_index_that_is_assembled_late_is_published(gallery: Path, tmp_path: Path, shards: int) -> None:
     bench = Bench({"encode": another_codebook})  # so that nothing else passes
-    bench.build(gallery, tmp_path, recipe="auto")
+    bench.build(gallery, tmp_path, recipe="auto", shards=shards)
     report = read_report(open_store(str(tmp_path / "bucket")), "list")
-    assert report.manifest.recipe == "exact"
+    assert (report.manifest.recipe, len(report.manifest.shards)) == ("exact", shards)
     assert (report.manifest.quality["lost"], report.manifest.quality["recall_at_10"]) == (0, 1.0)
     assert "speeds" not in next(one for one in report.curve if one["name"] == "exact")
 
