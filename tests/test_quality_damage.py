@@ -46,9 +46,9 @@ class Bench:
         if stage.name in self.damage:
             self.damage[stage.name](work)
 
-    def build(self, source: Path, folder: Path, *, recipe: Any, group_by: Any = "") -> None:
+    def build(self, source: Path, folder: Path, *, recipe: Any, group_by: Any = "", shards: int = 1) -> None:
         quality = Quality(mated_probes=1_000, non_mates=400, added_fnir=0.003, group_by=group_by)
-        made = Build(partition_rows=1_500, sample_rows=4_000, recipe=recipe)
+        made = Build(partition_rows=1_500, sample_rows=4_000, recipe=recipe, shards=shards)
         settings = Settings(storage=Storage(bucket=str(folder / "bucket")), build=made, quality=quality)
         build(Order(str(source), "list"), settings, lambda: self, Lines())
 

@@ -29,7 +29,7 @@ def test_every_row_is_in_one_shard_in_its_place(kept: list[int], shards: int) ->
     parts = extents(total, shards)
     assert max(part.rows for part in parts) - min(part.rows for part in parts) <= 1
     for part in parts:
-        held = []
+        held: list[int] = []
         for piece in pieces(kept, part):
             assert 0 <= piece.rows.start < piece.rows.stop <= kept[piece.partition]
             assert piece.place == slice(len(held), len(held) + piece.rows.stop - piece.rows.start)

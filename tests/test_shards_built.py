@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,8 +73,8 @@ class Asked:
         ]
 
 
-def published(gallery: Path, folder: Path, *, quality: Quality = SMALL, **fields: object) -> Asked:
-    made = Build(**{"partition_rows": 700, "sample_rows": 3_000, **fields})  # type: ignore[arg-type]
+def published(gallery: Path, folder: Path, *, quality: Quality = SMALL, **fields: Any) -> Asked:
+    made = Build(**{"partition_rows": 700, "sample_rows": 3_000, **fields})
     settings = Settings(storage=Storage(bucket=str(folder / "bucket")), build=made, quality=quality)
     built = build(Order(str(gallery), "list"), settings, lambda: serial, Lines())
     store = open_store(str(folder / "bucket"))
@@ -114,7 +115,7 @@ def test_exact_answers_are_the_same_from_one_two_and_four_shards(gallery: Path, 
     ],
 )
 def test_coded_answers_are_no_worse_than_those_of_one_shard(
-    gallery: Path, tmp_path: Path, recipe: str, fields: dict[str, object]
+    gallery: Path, tmp_path: Path, recipe: str, fields: dict[str, Any]
 ) -> None:
     whole = published(gallery, tmp_path / "1", recipe=recipe, **fields)
     parted = published(gallery, tmp_path / "4", recipe=recipe, shards=4, **fields)
