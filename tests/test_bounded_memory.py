@@ -35,7 +35,6 @@ def _ready() -> int:
     """Import all that a build imports; a process's identity."""
     import bokeh.embed
     import faiss
-    import pandas  # noqa: F401  # by bokeh, where it is there
 
     import pipeline.stages
 
@@ -93,7 +92,11 @@ def test_workers_take_a_partition_or_a_shard_whatever_the_list(many: Path, tmp_p
         run = on_dask(client, settings.dask)
 
         def counting(stage: Stage, work: Work, items: list[Item], report: Callable[[Done], None]) -> None:
-            run(stage, work, items, lambda done: (got.append(len(pickle.dumps(done))), report(done))[1])
+            def weighed(done: Done) -> None:
+                got.append(len(pickle.dumps(done)))
+                report(done)
+
+            run(stage, work, items, weighed)
 
         with watched(os.getpid()) as peaks:
             built = build(Order(str(many), "list"), settings, lambda: counting, Lines())

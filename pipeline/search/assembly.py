@@ -16,7 +16,6 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifact.store import CHUNK
 from pipeline.search.index import Floats
 from pipeline.search.lists import fill
 
@@ -28,6 +27,9 @@ TYPES = {
 
 RANGE_MARGIN = 0.05
 """Share by which the 8-bit range of a dimension is widened beyond the sample's, for rows outside the sample."""
+
+PIECE = 8 << 20
+"""Bytes of a file passed on at a time."""
 
 _ROWS_OFFSET = 8
 """Where faiss' file of a scalar quantiser holds its number of rows: after the four letters and the int32 dimension."""
@@ -101,7 +103,7 @@ def coded_file(model: Model, cells: NDArray[np.int32] | None, codes: NDArray[np.
         faiss.write_index(whole, str(path))
         del whole, held
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(PIECE):
                 yield memoryview(chunk)
 
 
