@@ -133,7 +133,10 @@ def test_coded_answers_are_no_worse_than_those_of_one_shard(
 
 def test_shards_are_as_small_as_their_bytes_say(gallery: Path, tmp_path: Path) -> None:
     """Measured and gated with rows that are read, since a shard's vectors are more than its bytes."""
-    its = published(gallery, tmp_path, recipe="scan", shard_bytes=450_000).manifest
+    asked = published(gallery, tmp_path, recipe="scan", shard_bytes=450_000)
+    its = asked.manifest
+    report = asked.store.read(f"indexes/list/{its.index_id}/report.html").decode()
+    assert "The index has 2 shards: figures are of what all of them find together" in report
     assert len(its.shards) == 2
     assert all(shard.memory.anonymous <= 450_000 for shard in its.shards)
     assert its.shards[0].files[2].key == "shards/0000/vectors.dat"

@@ -24,6 +24,7 @@ from pipeline.quality.reading import REPORT
 from pipeline.quality.scores import Scores, best_mates
 from pipeline.quality.tables import det, histograms, thresholds
 from pipeline.quality.trial import Trial
+from pipeline.sample import candidates
 from pipeline.search.people import ROWS_PER_PERSON
 from pipeline.workspace import Work
 
@@ -58,6 +59,7 @@ def write_report(work: Work, trial: Trial, decided: Decision, answers: Answers) 
         "scripts": scripts,
         "sizes": SPEED_BATCHES,
         "rows_per_person": ROWS_PER_PERSON,
+        "shards": next(one.shards for one in candidates(work) if one.name == decided.name),
     }
     page = template.render(**data, **shown, decided=decided, threads=spec.build.threads_per_task)
     work.write("report.html", page.encode())
