@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.artifact import Point
 from pipeline.device.products import LEAST_ROWS
 from pipeline.measuring import ENOUGH
 from pipeline.planning.demand import Demand, Step
@@ -9,18 +10,16 @@ from pipeline.planning.reading import saved
 from pipeline.planning.subject import Subject, expected_point
 from pipeline.quality.drawing import COVARIANCE_ROWS
 from pipeline.quality.figures import RECALL_AT
+from pipeline.quality.measure import BATCH, LEAST_CALLS, MOST_SECONDS, SPEED_BATCHES
 from pipeline.quality.truth import BLOCK
 from pipeline.recipes.candidate import Candidate
-from pipeline.recipes.known import cost
+from pipeline.recipes.known import alone_ms, cost
 
 FOUND = 12
 """Bytes of a found row: its number, its similarity."""
 
 AROUND = 64 << 10
 """Bytes of a mapped file that become resident when one row of it is touched (Linux' fault_around_bytes)."""
-
-TIMED = 2.0
-"""Times the answers that a point takes: they are timed in batches of several sizes as well."""
 
 COMPARED = 25
 """Bytes of a similarity of a block while the best of it are looked for: itself, copies, their order."""
@@ -80,14 +79,22 @@ def _measured(subject: Subject, candidate: Candidate) -> Step:
     if candidate.shards == 1 and candidate.recipe == "scan":
         points = points[:ENOUGH]  # most lists lose no mate from the first depth on
     choosing = subject.mates // 2
-    spent = sum(cost(candidate, point) for point in points) * 1e-6 * choosing / candidate.shards
+    spent = sum(_timed(candidate, point, choosing) for point in points) / candidate.shards
     found = choosing * depth(subject)
     drawn = choosing * max(point.rerank for point in points)
     return Step(
         items=candidate.shards, beside=True, peak=_trial(subject) + choosing * subject.dim * 4 + opened(subject, candidate),
         mapped=_mapped(subject, candidate, drawn), read=_read(subject), requests=subject.partitions + 20,
-        work={"scanned": TIMED * spent, "judged": len(points) * 20.0 * found + _merging(subject), "read": opened(subject, candidate)},
+        work={"scanned": spent, "judged": len(points) * 20.0 * found + _merging(subject), "read": opened(subject, candidate)},
     )  # fmt: skip
+
+
+def _timed(candidate: Candidate, point: Point, queries: int) -> float:
+    """Seconds of a point by the cost model: a first batch, the answers, then calls of several sizes that are timed."""
+    each, alone = cost(candidate, point) * 1e-6, alone_ms(candidate, point) * 1e-3
+    limit = min(MOST_SECONDS, queries * each / len(SPEED_BATCHES))
+    calls = sum(max(LEAST_CALLS * size * (alone if size == 1 else each), limit) for size in SPEED_BATCHES)
+    return (queries + min(BATCH, queries)) * each + calls
 
 
 def evaluate(subject: Subject) -> Demand:

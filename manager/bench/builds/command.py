@@ -39,7 +39,7 @@ def _shapes(_ctx: click.Context, param: click.Parameter, value: str) -> list[Sha
 )
 @click.option("--store", default="folder", show_default=True, type=click.Choice(STORES), help="Kind of the bucket.")
 @click.option("--regime", default="mixture", show_default=True, type=click.Choice(REGIMES), help="How faces are alike.")
-@click.option("--probes", default=1_000, show_default=True, type=COUNT, help="Of the evaluation, which is not counted.")
+@click.option("--probes", default=300, show_default=True, type=COUNT, help="Of the evaluation, which is not counted.")
 @click.option("--hnsw-rows", default=20_000, show_default=True, help="Rows that hnswlib builds of; 0 leaves it out.")
 @click.option("--extrapolate", is_flag=True, help="Say as well what hnswlib would do at --rows.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keep the made list here for the next run.")
@@ -52,15 +52,17 @@ def build(context: Context, /, rows: int, shapes: list[Shape], json_file: Path |
     with site(context.settings, how["store"], how["work"]) as place:
         source = place.gallery(how["regime"], rows)
         found: dict[str, Any] = {"rows": rows, "cores": cores(), "store": how["store"], "regime": how["regime"]}
-        builds = [
-            measured(source, _settings(place.settings, recipe, how["probes"]), shape)
-            for recipe in recipes
-            for shape in shapes or [Shape(cores(), 1)]
-        ]
-        found["builds"] = [one.to_json() | {"rows_per_core": one.rows_per_core(cores())} for one in builds]
+        builds: list[Measured] = []
+        for recipe in recipes:
+            for shape in shapes or [Shape(cores(), 1)]:
+                builds.append(measured(source, _settings(place.settings, recipe, how["probes"]), shape))
+                found["builds"] = [one.to_json() | {"rows_per_core": one.rows_per_core(cores())} for one in builds]
+                _write(found, json_file)  # what is there when somebody interrupts
         if how["hnsw_rows"]:
             found["hnswlib"] = _hnsw(place, source, min(how["hnsw_rows"], rows), how["extrapolate"] and rows)
-    _said(found, builds, json_file)
+    _write(found, json_file)
+    for table in tables(found, builds):
+        printed(table)
 
 
 def _settings(settings: Settings, recipe: str, probes: int) -> Settings:
@@ -79,10 +81,9 @@ def _hnsw(place: Site, source: str, rows: int, wanted: int) -> dict[str, Any]:
     return found | {"extrapolated": {"rows": wanted, "rows_per_core": extrapolated(found, wanted)}} if wanted else found
 
 
-def _said(found: dict[str, Any], builds: list[Measured], json_file: Path | None) -> None:
-    if json_file is not None:
-        part = json_file.with_name(json_file.name + ".part")
-        part.write_text(json.dumps(found, indent=1) + "\n")
-        part.replace(json_file)
-    for table in tables(found, builds):
-        printed(table)
+def _write(found: dict[str, Any], json_file: Path | None) -> None:
+    if json_file is None:
+        return
+    part = json_file.with_name(json_file.name + ".part")
+    part.write_text(json.dumps(found, indent=1) + "\n")
+    part.replace(json_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ import psutil
 
 from manager.bench.builds.timed_store import Spent, taken
 from pipeline.stage import Done
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -52,7 +55,8 @@ class Meter:
         moved = Spent()
         for one in self.client.run(taken).values():
             moved.add(one)
-        self.stages[stage] = Spending(seconds, cpu_seconds(self._pids) - self._cpu, peak, moved)
+        its = self.stages[stage] = Spending(seconds, cpu_seconds(self._pids) - self._cpu, peak, moved)
+        logger.info("%s: %.1f s, %.1f s of CPU, %d MiB.", stage, its.seconds, its.cpu_s, its.peak >> 20)
 
 
 def cpu_seconds(pids: list[int]) -> float:
