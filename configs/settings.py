@@ -137,8 +137,8 @@ class Build(Section):
 
     partition_rows: Count = 25_000
     """Rows of one task."""
-    sample_rows: Count = 65_536
-    """Rows of the uniform sample that models are trained on."""
+    sample_rows: CountOrAuto = 0
+    """Rows of the uniform sample that models are trained on; 0 = 65,536, or 40 for each cell where that is more."""
     threads_per_task: Count = 1
     """Native threads of one task; sums depend on it, so it is part of a build's identity."""
     seed: Seed = 1

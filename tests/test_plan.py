@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from pipeline.artifact import Point
+from pipeline.clustering.sizes import cell_count
 from pipeline.errors import PlanImpossible
 from pipeline.plan import propose
 from pipeline.recipes.candidate import Candidate, Facts
-from pipeline.recipes.cells import cell_count
 from pipeline.recipes.known import alone_ms, cost, memory
 
 FACTS = Facts(rows=200_000, dim=512, out=160, recipe="auto", rerank="int8", device="cpu", memory_limit=0)

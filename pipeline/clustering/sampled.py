@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.clustering.sizes import sample_rows
 from pipeline.workspace import Work
 
 GROUP_ROWS = 8_192
@@ -47,14 +48,14 @@ def _before(position: int, total: int, wanted: int) -> int:
 def shares(work: Work) -> list[int]:
     """Sampled rows of each partition: as even a share of each as whole numbers allow."""
     total = work.total()
-    wanted = min(work.spec.build.sample_rows, total)
+    wanted = sample_size(work)
     ends = np.cumsum([0, *work.census()["kept"]], dtype=object) * wanted // max(total, 1)
     return [int(count) for count in np.diff(ends)]
 
 
 def sample_size(work: Work) -> int:
     """Rows of the whole sample."""
-    return min(work.spec.build.sample_rows, work.total())
+    return sample_rows(work.spec.build, work.total())
 
 
 def groups(work: Work) -> list[Group]:

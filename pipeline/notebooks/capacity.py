@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from pipeline.artifact import Memory, Point
+from pipeline.clustering.sizes import cell_count
 from pipeline.plan import propose
 from pipeline.quality.plots import qps
 from pipeline.quality.reading import Report
 from pipeline.recipes.candidate import Candidate, Facts
-from pipeline.recipes.cells import cell_count
 from pipeline.recipes.known import alone_ms, cost, memory
 
 HEADROOM = 0.8

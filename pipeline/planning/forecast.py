@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pipeline.clustering.sizes import sample_rows
 from pipeline.errors import PlanImpossible
 from pipeline.kmeans import LEAST_PER_CELL
 from pipeline.planning.cluster import Cluster
@@ -167,8 +168,8 @@ def _or_else(subject: Subject, cluster: Cluster, stage: str) -> str:
         ways.append("lower build.shard_bytes, for more and smaller shards")
     if stage in ("extract", "sample", "encode", "truth", "assemble"):
         ways.append("lower build.partition_rows")
-    if stage in ("train", "plan", "probes") and subject.sample <= subject.build.sample_rows:
-        ways.append("lower build.sample_rows")
+    if stage in ("train", "plan", "probes") and subject.sample > LEAST_PER_CELL * subject.cells:
+        ways.append(f"set build.sample_rows lower than {subject.sample:,}")
     if stage in ("probes", "truth", "measure", "evaluate"):
         ways.append("lower quality.mated_probes")
     return "".join(f", or {way}" for way in ways)
@@ -177,7 +178,7 @@ def _or_else(subject: Subject, cluster: Cluster, stage: str) -> str:
 def _notes(subject: Subject) -> tuple[str, ...]:
     """The build refuses fewer than LEAST_PER_CELL sampled rows a cell."""
     least = LEAST_PER_CELL * subject.cells
-    if subject.build.sample_rows >= least:
+    if sample_rows(subject.build, subject.rows) >= least:
         return ()
     return (
         f"{subject.rows:,} rows: set build.sample_rows to {subject.sample:,} for {subject.cells:,} cells; it is "

@@ -8,12 +8,13 @@ from functools import cached_property
 from configs.settings import Build, Quality
 from pipeline.artifact import Point
 from pipeline.clustering.sampled import GROUP_ROWS, GROUPS, MOST_GROUP_ROWS
+from pipeline.clustering.sizes import PER_CELL, sample_rows
 from pipeline.kmeans import LEAST_PER_CELL
 from pipeline.plan import EXACT_BUILT_UP_TO, propose
 from pipeline.quality.bounds import needed
 from pipeline.recipes.candidate import Candidate, Facts
 from pipeline.recipes.known import cost, memory, recipe_of, shard_of
-from pipeline.recipes.models import PER_CELL, Model
+from pipeline.recipes.models import Model
 
 FACES = 160 / 512
 """Share of the dimensions that a projection of face-like lists keeps: what is assumed unless somebody knows better."""
@@ -88,8 +89,8 @@ class Subject:
     @property
     def sample(self) -> int:
         """Rows that models learn from: the setting's, or, where a build would refuse so few, as many as are good."""
-        wanted = self.build.sample_rows
-        return min(self.rows, wanted if wanted >= LEAST_PER_CELL * self.cells else PER_CELL * self.cells)
+        wanted = sample_rows(self.build, self.rows)
+        return wanted if wanted >= LEAST_PER_CELL * self.cells else min(PER_CELL * self.cells, self.rows)
 
     @property
     def groups(self) -> int:

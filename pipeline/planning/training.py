@@ -9,13 +9,14 @@ from pipeline.clustering.codebooks import PER_ENTRY, Quantiser
 from pipeline.clustering.nearby import BLOCK, PROBED
 from pipeline.clustering.projected import FEW, Learned
 from pipeline.clustering.rounds import TOGETHER
+from pipeline.clustering.sizes import PER_CELL
 from pipeline.clustering.two_level import PER_FAMILY, ROUNDS, TwoLevel
 from pipeline.device.cpu import SUM_BLOCK
 from pipeline.kmeans import ITERATIONS
 from pipeline.planning.demand import Demand, Step
 from pipeline.planning.reading import saved
 from pipeline.planning.subject import Subject
-from pipeline.recipes.models import MOST_FLAT, PER_CELL, Cells, Codes, Stored
+from pipeline.recipes.models import MOST_FLAT, Cells, Codes, Stored
 
 CHANGED = 0.25
 """Share of the rows that change their cell in a round, on the average of ten: only those are summed again."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from pipeline.clustering.sizes import PER_CELL
 from pipeline.planning.cluster import Cluster
 from pipeline.planning.demand import Demand, Step
 from pipeline.planning.rates import Rates
 from pipeline.planning.subject import Subject
 from pipeline.planning.times import seconds
 from pipeline.planning.training import clustered
-from pipeline.recipes.models import PER_CELL
 
 VERY_MANY = 262_144
 """Cells of a list of some billions."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from pipeline.artifact import Point
+from pipeline.clustering.sizes import cell_count
 from pipeline.recipes import costs
 from pipeline.recipes.candidate import Candidate, Facts
 from pipeline.recipes.coded import Coded, code_parameters
@@ -48,8 +48,3 @@ def probed(candidate: Candidate, point: Point) -> tuple[float, float]:
     its = candidate.parameters
     cells, entries = its["nlist"], candidate.rows * its.get("assignments", 1)
     return entries * point.nprobe / cells, costs.probing(cells, its["out"], point.nprobe)
-
-
-def cell_count(rows: int) -> int:
-    """About 2.5 cells per root of the rows, a power of two: 1,024 at 200,000 rows."""
-    return 1 << max(4, int(2.5 * math.sqrt(rows)).bit_length() - 1)

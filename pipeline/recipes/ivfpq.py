@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.artifact import Point
+from pipeline.clustering.sizes import cell_count
 from pipeline.recipes.candidate import Candidate, Facts
-from pipeline.recipes.cells import cell_count, probed
+from pipeline.recipes.cells import probed
 from pipeline.recipes.coded import Coded, code_parameters
 from pipeline.recipes.models import Codes
 

@@ -13,6 +13,7 @@ from pipeline.clustering.codebooks import Quantiser, codebook_items
 from pipeline.clustering.projected import Learned, extremes
 from pipeline.clustering.rounds import Lloyd
 from pipeline.clustering.sampled import sample_size
+from pipeline.clustering.sizes import PER_CELL
 from pipeline.clustering.two_level import TwoLevel
 from pipeline.device.choose import device
 from pipeline.recipes.spill import second
@@ -22,9 +23,6 @@ from pipeline.transform import Spectrum, Transform
 from pipeline.workspace import Work
 
 Floats = NDArray[np.float32]
-
-PER_CELL = 40
-"""Sampled rows per cell that k-means learns from: from 39 on faiss is content, and more only takes longer."""
 
 MOST_FLAT = 4_096
 """Cells above which k-means has two levels: its time grows with their square otherwise."""
