@@ -34,7 +34,7 @@ def test_build_on_little(tmp_path: Path) -> None:
         assert one["stages"]["encode"]["cpu_s"] > 0
         assert one["stages"]["extract"]["peak"] > 50 << 20
         assert one["store"]["written"] > 3000 * 512 * 2  # rows once in the work folder, once in the index
-        assert one["plain_s"] > 0
+        assert (one["plain_s"] > 0) == (one["shape"] == "1x1")  # threads of one process share its time
     assert found["hnswlib"]["rows"] == 500
     assert found["hnswlib"]["extrapolated"]["rows"] == 3000
     for words_ in (

@@ -55,7 +55,9 @@ def build(context: Context, /, rows: int, shapes: list[Shape], json_file: Path |
         builds: list[Measured] = []
         for recipe in recipes:
             for shape in shapes or [Shape(cores(), 1)]:
-                builds.append(measured(source, _settings(place.settings, recipe, how["probes"]), shape))
+                builds.append(
+                    measured(source, _settings(place.settings, recipe, how["probes"]), shape, copied=shape.threads == 1)
+                )
                 found["builds"] = [one.to_json() | {"rows_per_core": one.rows_per_core(cores())} for one in builds]
                 _write(found, json_file)  # what is there when somebody interrupts
         if how["hnsw_rows"]:

@@ -95,6 +95,7 @@ def measured(source: str, settings: Settings, shape: Shape, *, copied: bool = Tr
     store = open_store(settings.storage.bucket, settings.storage)
     store.delete_prefix("work/")  # of a bench that was interrupted: what it left would not be done again
     with cluster(dask) as client:
+        _all(client, loaded)
         meter = Meter(client)
         built = run_build(Order(source, "bench"), settings, lambda: timing(on_dask(client, dask)), meter)
         spent = Spent()
@@ -106,6 +107,13 @@ def measured(source: str, settings: Settings, shape: Shape, *, copied: bool = Tr
     store.delete_prefix(index_prefix(built.manifest.label, built.manifest.index_id))
     store.delete_prefix("catalog/")
     return Measured(settings.build.recipe, shape, built.manifest, built.seconds, _stages(built, meter), spent, plain)
+
+
+def loaded() -> str:
+    """Load what a worker needs, so that workers begin as those of a cluster do, which have built before."""
+    from pipeline import stages
+
+    return stages.__name__
 
 
 def _all(client: Any, call: Callable[[], Any]) -> list[Any]:
