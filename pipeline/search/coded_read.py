@@ -68,6 +68,7 @@ class CodedRead(Index):
         return stored
 
     def close(self) -> None:
-        """See `Index.close`."""
+        """See `Index.close`; the codes go as well, whoever still holds this object."""
         super().close()
         os.close(self._file)
+        del self._base, self._decoder
