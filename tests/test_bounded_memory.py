@@ -163,7 +163,7 @@ def test_two_workers_of_512_mib_index_four_gigabytes(huge: Path, tmp_path: Path)
     store = open_store(str(tmp_path / "bucket"))
     manifest = read_manifest(store, "huge", read_head(store, "huge")[0].index_id)
     assert sum(shard.rows for shard in manifest.shards) == manifest.count == DRILL_ROWS
-    assert len(manifest.shards) >= 4
+    assert len(manifest.shards) > 1
     assert all(shard.memory.anonymous <= 96 * MIB for shard in manifest.shards)
     assert json.loads((tmp_path / "figures").read_text())["shards"] == len(manifest.shards)
     assert len(peaks) == 2, "a worker was killed and another came"
