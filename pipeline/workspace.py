@@ -49,9 +49,10 @@ class Work:
 
     def save(self, key: str, array: NDArray[Any]) -> None:
         """Write an array as a `.npy` object."""
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        self.write(key, buffer.getbuffer())
+        header, laid = io.BytesIO(), np.asarray(array, order="C")
+        np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(laid))
+        body = laid.data.cast("B") if laid.size else b""  # as it lies in memory: no copy is made of it
+        self.bucket.write_from(self.prefix + key, (header.getbuffer(), body))
 
     def load(self, key: str) -> NDArray[Any]:
         """Read a `.npy` object; the array is read-only and shares the bytes that were read."""
