@@ -17,6 +17,7 @@ import click
 
 from configs.cli import Context
 from configs.load import Loaded
+from configs.settings import Matcher
 from manager.bench.showing import Line, bench_stack, shown
 from manager.demo import steps
 from manager.demo.commands import command
@@ -26,7 +27,7 @@ from manager.embedded.stack import Stack, healthy, lim
 from pipeline.artifact import index_prefix, open_store, publish, read_manifest
 
 WATCHED = "watched"
-"""The label of the matcher that compares as much as its idle time allows."""
+"""The label of the matcher that compares."""
 
 CAUGHT_UP_S = 60.0
 
@@ -36,17 +37,25 @@ CAUGHT_UP_S = 60.0
 @click.option("--rate", default=500.0, show_default=True, help="Requests a second.")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(1), help="Pairs of rounds.")
 @click.option("--seconds", default=10.0, show_default=True, help="Length of a round.")
+@click.option(
+    "--share", default=Matcher().live_share, show_default=True, help="Share of the requests that is compared."
+)
+@click.option("--per-minute", default=Matcher().live_per_minute, show_default=True, help="Most of them a minute.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file.")
 @click.pass_obj
 def live(context: Context, /, rows: int, json_file: Path | None, **how: Any) -> None:
-    """Latency without, then with, live requests being compared with exact search, in turns."""
+    """Latency without, then with, live requests being compared with exact search, in turns.
+
+    By default as many are compared as matchers do by default; --share 1 --per-minute 1000000 takes all idle time.
+    """
+    compared = {"live_share": how.pop("share"), "live_per_minute": how.pop("per_minute")}
     wishes = Wishes(rows=rows, probes=2_000, recipe="scan", settings=context.settings)
     with bench_stack(_unwatched(context.loaded)) as stack:
         faces = steps.faces(stack, wishes)
         index_id = steps.build(stack, wishes, faces)["index_id"]
         steps.wait_served(stack, index_id)
-        with _watched(stack, index_id) as watcher:
-            found = {"rows": rows, "rate": how["rate"]} | side_by_side(stack, watcher, faces, Plan(**how))
+        with _watched(stack, index_id, compared) as watcher:
+            found = {"rows": rows, "rate": how["rate"]} | compared | side_by_side(stack, watcher, faces, Plan(**how))
     shown(found, lines(found), f"lim bench live, {rows:,} rows, {how['rate']:,.0f} requests a second", json_file)
 
 
@@ -84,8 +93,8 @@ class Watcher:
 
 
 @contextmanager
-def _watched(stack: Stack, index_id: str) -> Iterator[Watcher]:
-    """Publishes the index again under another label; a matcher serves it that compares every request it can."""
+def _watched(stack: Stack, index_id: str, compared: dict[str, float]) -> Iterator[Watcher]:
+    """Publishes the index again under another label; a matcher serves it that compares requests."""
     store = open_store(stack.storage.bucket, stack.storage)
     manifest = replace(read_manifest(store, LABEL, index_id), label=WATCHED, index_id=str(uuid.uuid4()))
     for file in (file for shard in manifest.shards for file in shard.files):
@@ -93,7 +102,7 @@ def _watched(stack: Stack, index_id: str) -> Iterator[Watcher]:
         store.write(home + file.key, store.read(index_prefix(LABEL, index_id) + file.key))
     publish(store, manifest)
     port = free_port()
-    settings = {"labels": WATCHED, "live_share": "1", "live_per_minute": "1000000"}
+    settings = {"labels": WATCHED, **compared}
     words = [word for name, value in settings.items() for word in ("--set", f"matcher.{name}={value}")]
     command_line = lim(*words, "matcher", "--port", str(port))
     child = Child("watcher", command_line, stack.logs / "watcher.log", stack.environ, without=("LIM_",)).start()
@@ -150,7 +159,8 @@ def side_by_side(stack: Stack, watcher: Watcher, faces: steps.Faces, plan: Plan)
 
 def lines(found: dict[str, Any]) -> Iterator[Line]:
     """What is printed."""
-    for name, key in (("nothing is compared", "without"), ("all that idle time allows is compared", "with")):
+    some = f"{found['live_share']:.4g} of them, at most {found['live_per_minute']:,.0f} a minute, are compared"
+    for name, key in (("nothing is compared", "without"), (some, "with")):
         least, most = found[f"{key}_p99_ms_range"]
         p50, p99 = found[f"{key}_p50_ms"], found[f"{key}_p99_ms"]
         yield name, f"p50 {p50:.2f} ms, p99 {p99:.2f} ms ({least:.1f} to {most:.1f})", "", None
