@@ -147,8 +147,9 @@ def side_by_side(stack: Stack, watcher: Watcher, faces: steps.Faces, plan: Plan)
     watcher.catch_up()
     found: dict[str, Any] = {
         "compared": watcher.metric("compared_total") - before[0], "compare_cpu_s": watcher.metric("cpu_seconds_total") - before[1],
-        "recall": watcher.metric("recall"), "errors": sum(sum(one["errors"].values()) for some in rounds.values() for one in some),
+        "errors": sum(sum(one["errors"].values()) for some in rounds.values() for one in some),
     }  # fmt: skip
+    found["recall"] = watcher.metric("recall") if found["compared"] else None
     for point in ("p50_ms", "p99_ms"):
         without, beside = ([one[point] for one in rounds[label]] for label in (LABEL, WATCHED))
         for name, values in (("without", without), ("with", beside)):
@@ -168,5 +169,6 @@ def lines(found: dict[str, Any]) -> Iterator[Line]:
     yield "  ratio of p50", f"{found['p50_ratio']:.2f}", "", None
     spent = f"{found['compared']:,.0f}, {found['compare_cpu_s']:.1f} s of CPU"
     yield "  requests compared meanwhile", spent, "some", found["compared"] > 0
-    yield "  their recall@10", f"{found['recall']:.4f}", "", None
+    if found["recall"] is not None:
+        yield "  their recall@10", f"{found['recall']:.4f}", "", None
     yield "errors", str(found["errors"]), "none", not found["errors"]
