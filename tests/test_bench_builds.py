@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -35,15 +36,13 @@ def test_build_on_little(tmp_path: Path) -> None:
         assert one["stages"]["extract"]["peak"] > 50 << 20
         assert one["store"]["written"] > 3000 * 512 * 2  # rows once in the work folder, once in the index
         assert (one["plain_s"] > 0) == (one["shape"] == "1x1")  # threads of one process share its time
-    assert found["hnswlib"]["rows"] == 500
-    assert found["hnswlib"]["extrapolated"]["rows"] == 3000
-    for words_ in (
-        "rows/s/core",
-        "a plain copy",
-        "digests of the shapes",
-        "extrapolated, not measured",
-        "evaluation apart",
-    ):
+    if find_spec("hnswlib") is None:
+        assert "hnswlib>=0.8" in found["hnswlib"]["unavailable"], "what to install"
+    else:
+        assert found["hnswlib"]["rows"] == 500
+        assert found["hnswlib"]["extrapolated"]["rows"] == 3000
+        assert "extrapolated, not measured" in said
+    for words_ in ("rows/s/core", "a plain copy", "digests of the shapes", "evaluation apart"):
         assert words_ in said
     assert (tmp_path / "kept" / "galleries" / "mixture-3000.npy").exists()
     assert not list((tmp_path / "kept" / "bucket").rglob("*.dat"))
