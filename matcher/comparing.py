@@ -24,8 +24,9 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.05
 """Seconds between looks at whether there is something to compare, or time for it."""
 
-REST = 9
-"""Times as long as it worked it rests: a tenth of one core is the most that watching may cost."""
+REST = 199
+"""Times as long as it worked it rests: of a two-hundredth of one core fewer requests take notice than the hundredth that
+a 99th percentile is about.  What was drawn meanwhile is compared together, at little more than the cost of one."""
 
 BROKEN_S = 60.0
 """Seconds until a process that died is started again."""
