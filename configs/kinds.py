@@ -56,6 +56,9 @@ Limit = Annotated[float, Range(0)]
 """0 = no limit."""
 Confidence = Annotated[float, Range(0.5, 0.999999)]
 RedisUrl = Annotated[str, Form(r"(rediss?|unix)://.+", "redis://…, rediss://… or unix://…")]
+RedisUrlOrNone = Annotated[
+    str, Form(r"|(rediss?|unix|rediss?\+sentinel)://.+", "redis://…, rediss://…, redis+sentinel://…, unix://… or empty")
+]
 HttpUrl = Annotated[str, Form(r"|https?://.+", "http://…, https://… or empty")]
 SchedulerUrl = Annotated[str, Form(r"|serial|\w+://.+", "tcp://…, `serial` or empty")]
 Token = Annotated[str, Form(r"|[!-~]{16,}", "16 or more printable ASCII characters without spaces, or empty")]

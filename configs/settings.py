@@ -20,6 +20,7 @@ from configs.kinds import (
     Port,
     Rate,
     RedisUrl,
+    RedisUrlOrNone,
     SchedulerUrl,
     Seconds,
     Seed,
@@ -276,6 +277,54 @@ class Matcher(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Manager(Section):
+    """The service that plans, queues and runs builds."""
+
+    origin: HttpUrl = ""
+    """Where people and other services reach it; empty = http://, this host's name and http.manager_port."""
+    redis_url: RedisUrlOrNone = ""
+    """The Redis of tasks and leases, where it is another than that of the matchers; empty = redis.url."""
+    replicas: CountOrAuto = 0
+    """Replicas of that Redis that must have a submission before it is acknowledged; 0 = one, where there are any."""
+    lock: Word = "lim_manager"
+    """Name of the leader's lease in Redis (LIM_MANAGER_MASTER_LOCK); managers of one name share the work."""
+    lease_s: Seconds = 10.0
+    """Life of the lease: a leader that cannot renew it stops its work within this time, and another takes over."""
+    lookup_period_s: Seconds = 1.0
+    """Seconds between looks of the leader at tasks that wait and at builds that run."""
+    builds_at_once: Count = 2
+    """Builds that run at the same time; the oldest has the cluster first."""
+    build_timeout_s: Limit = 0.0
+    """Longest build; one that takes longer is ended and tried again.  0 = no limit."""
+    attempts: Count = 3
+    """Builds of a task that may fail before the task does, where another attempt may help."""
+    retry_s: Seconds = 10.0
+    """Wait before the second attempt; doubled before each further one."""
+    history_s: Seconds = 30 * 86_400.0
+    """How long tasks that have ended are remembered."""
+    planning_period_s: Limit = 0.0
+    """Seconds between looks at lists whose content may have changed; 0 = none, unless there is a schedule."""
+    planning_schedule: str = ""
+    """When to look instead, as minute, hour, day, month and day of the week (Sunday = 0): 0 3 * * 1-5.  It goes before
+    the period."""
+    lists: str = ""
+    """What is indexed by itself: labels with commas between, or `dynamic` for every list of source.template of more than
+    min_list_rows rows; empty = nothing."""
+    min_list_rows: CountOrAuto = 50_000
+    """Rows that a dynamic list must exceed."""
+    keep: Count = 3
+    """Versions of each label that are kept; what serves, and what came before it, always is."""
+    keep_s: Limit = 7 * 86_400.0
+    """Younger versions are kept whatever their number."""
+    retention_period_s: Limit = 3_600.0
+    """Seconds between removals of older versions and of what dead builds left; 0 = only `lim gc` removes."""
+    poll_s: Seconds = 2.0
+    """Seconds between looks at the bucket, for the pages and the API."""
+    shutdown_s: Seconds = 10.0
+    """Longest orderly shutdown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Client(Section):
     """The client."""
 
@@ -299,9 +348,13 @@ class Http(Section):
     """Port of a matcher; 0 = a free one."""
     indexer_port: Port = 5180
     """Port of an indexer; 0 = a free one."""
+    manager_port: Port = 5190
+    """Port of a manager; 0 = a free one."""
     token: Token = field(default="", metadata=SECRET)
     """What the pages that start work ask for, as `Authorization: Bearer …` or once in a form; empty = they start work for
     this machine alone.  The Dask dashboard beside them has no login of its own: leave it on loopback."""
+    read_token: Token = field(default="", metadata=SECRET)
+    """A second token that reads and starts nothing; empty = none.  It needs http.token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -353,6 +406,7 @@ class Settings:
     source: Source = Source()
     images: Images = Images()
     matcher: Matcher = Matcher()
+    manager: Manager = Manager()
     client: Client = Client()
     http: Http = Http()
     pages: Pages = Pages()
