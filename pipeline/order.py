@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from configs.settings import Settings
 from pipeline.errors import BuildError
+from pipeline.sources.errors import SourceError
 from pipeline.sources.opening import open_source
 from pipeline.sources.rows import Listing
 
@@ -37,6 +38,9 @@ def listed(order: Order, settings: Settings) -> tuple[Listing, str]:
     fingerprint = listing.fingerprint
     for name, url in (("probes", order.probes), ("calibration", settings.build.calibration)):
         if url:
-            listing_of_it = open_source(url, settings.source, settings.images, settings.storage).listing()
+            try:
+                listing_of_it = open_source(url, settings.source, settings.images, settings.storage).listing()
+            except SourceError as error:
+                raise type(error)(f"{name}: {error}") from error
             fingerprint += f"+{name}:{listing_of_it.fingerprint}"
     return listing, fingerprint
