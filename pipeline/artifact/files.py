@@ -38,3 +38,5 @@ class Entry:
 
     nbytes: int
     etag: str
+    modified: float = 0.0
+    """Seconds since 1970 at which it was written, by the clock of the store."""

@@ -111,7 +111,7 @@ class LocalStore(Store):
                     continue
                 with suppress(FileNotFoundError):  # removed since the folder was read
                     state = path.stat()
-                    found[key] = Entry(state.st_size, _etag(state))
+                    found[key] = Entry(state.st_size, _etag(state), state.st_mtime)
         return dict(sorted(found.items()))
 
     def delete(self, *keys: str) -> None:

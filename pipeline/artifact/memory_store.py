@@ -80,7 +80,11 @@ class MemoryStore(Store):
         cut = len(self._root)
         with _lock:
             names = sorted(path for path in self._fs.store if path.startswith(self._root + prefix))
-            return {path[cut:]: Entry(self.size(path[cut:]), _etag(self.read(path[cut:]))) for path in names}
+            return {path[cut:]: self._entry(path) for path in names}
+
+    def _entry(self, path: str) -> Entry:
+        key = path[len(self._root) :]
+        return Entry(self.size(key), _etag(self.read(key)), self._fs.store[path].modified.timestamp())
 
     def delete(self, *keys: str) -> None:
         """See `Store.delete`."""

@@ -129,7 +129,7 @@ class S3Store(Store):
             while True:
                 page = self._fs.call_s3("list_objects_v2", Bucket=self._bucket, Prefix=self._prefix + prefix, **token)
                 for one in page.get("Contents", ()):
-                    found[one["Key"][cut:]] = Entry(int(one["Size"]), one["ETag"])
+                    found[one["Key"][cut:]] = Entry(int(one["Size"]), one["ETag"], one["LastModified"].timestamp())
                 if not page.get("IsTruncated"):
                     return dict(sorted(found.items()))
                 token = {"ContinuationToken": page["NextContinuationToken"]}

@@ -1,0 +1,1 @@
+"""Which old versions and left-behind folders go, and why."""

@@ -1,0 +1,1 @@
+"""What lies in the bucket, kept in memory for the pages and the API."""
