@@ -18,8 +18,8 @@ from pipeline.errors import BuildError
 from pipeline.nodes.offers import own_versions
 from pipeline.order import Order, listed
 from pipeline.patience import patiently
-from pipeline.publishing import clean_up, published
-from pipeline.spec import BuildSpec
+from pipeline.publishing import clean_up, publish_index, published
+from pipeline.spec import BuildSpec, Terms
 from pipeline.stage import Done, Item, Runner, Stage, marker
 from pipeline.stages import BUILD
 from pipeline.workspace import Work
@@ -50,9 +50,16 @@ class Built:
     seconds: float
 
 
-def build(order: Order, settings: Settings, runner: Callable[[], Runner], progress: Progress) -> Built:
+def build(
+    order: Order,
+    settings: Settings,
+    runner: Callable[[], Runner],
+    progress: Progress,
+    terms: Callable[[], Terms] = Terms,
+) -> Built:
     """Build and publish; `runner` is asked for one once the source is known to be readable.
 
+    `terms` is asked under which the index is published, just before it is: a manager's fence, what matchers read.
     Running the same order again after a crash continues: finished items are not redone, and the same
     index is published.  Raises BuildError, SourceError or ArtifactError.
     """
@@ -65,6 +72,8 @@ def build(order: Order, settings: Settings, runner: Callable[[], Runner], progre
     if "done/publish/all" not in work.keys("done/publish/"):
         chosen = runner()
         for stage in BUILD:
+            if stage.run is publish_index:
+                work = replace(work, spec=replace(work.spec, terms=terms()))
             stages[stage.name] = run_stage(stage, work, chosen, progress)
     manifest = patiently(lambda: published(work), settings.storage.patience_s)
     if manifest is None:

@@ -4,6 +4,7 @@ BuildError(LimError)
 ├── PlanImpossible     rows, dim, memory and target do not fit together; both numbers are in the message
 ├── NothingToIndex     the source has no row that can be indexed
 ├── IndexRefused       the measured index misses its target, so it is not published
+├── ReadersTooOld      a matcher that is announced does not read the format of the index
 └── StageFailed        a stage's item failed; names stage, item and what to do next
 """
 
@@ -26,6 +27,10 @@ class NothingToIndex(BuildError):
 
 class IndexRefused(BuildError):
     """The measured index misses its target; the message says by how much and what would meet it."""
+
+
+class ReadersTooOld(BuildError):
+    """A matcher that is announced does not read the format of the index; the message names it."""
 
 
 class StageFailed(BuildError):

@@ -12,6 +12,18 @@ from pipeline.artifact import FORMAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Under which terms a manager lets a build publish: those of the moment, no part of the build."""
+
+    fence: int | None = None
+    """Token of the leader; None = a person's own build, which keeps the fence that stands."""
+    newest_format: int = 0
+    """The newest format that every announced matcher reads; 0 = whatever, since none is announced."""
+    oldest_reader: str = ""
+    """Name of a matcher that reads no newer one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildSpec:
     """One build.  `work_hash` covers every field that can change a byte; the index id is not one of them."""
 
@@ -36,6 +48,8 @@ class BuildSpec:
     created: str = ""
     asked: bool = False
     """Whether somebody asked for this index id: another id is then another build."""
+    terms: Terms = Terms()
+    """Under which this run publishes; neither stored nor in the hash."""
 
     @property
     def work_hash(self) -> str:
@@ -43,7 +57,7 @@ class BuildSpec:
 
         24 hexadecimal digits.
         """
-        data = asdict(replace(self, index_id=self.index_id if self.asked else "", created=""))
+        data = replace(self, index_id=self.index_id if self.asked else "", created="")._lasting()
         data["build"].pop("force")
         data["source"].pop("template")  # source_url says where it led
         data.pop("storage")
@@ -52,7 +66,7 @@ class BuildSpec:
 
     def to_json(self) -> bytes:
         """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+        return json.dumps(self._lasting(), sort_keys=True, indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> BuildSpec:
@@ -68,3 +82,8 @@ class BuildSpec:
         for name, section in sections:
             fields[name] = section(**fields[name])
         return cls(**fields)
+
+    def _lasting(self) -> dict[str, Any]:
+        fields = asdict(self)
+        del fields["terms"]
+        return fields

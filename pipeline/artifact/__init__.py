@@ -18,6 +18,7 @@ from pipeline.artifact.errors import (
     StoreFull,
     StoreUnavailable,
 )
+from pipeline.artifact.fences import BUILD, check_fence, give_fence_back, newest_fence, take_fence
 from pipeline.artifact.files import Data, Entry, File
 from pipeline.artifact.manifest import (
     FORMAT,
@@ -36,6 +37,7 @@ from pipeline.artifact.publish import move_head, publish
 from pipeline.artifact.store import Store, open_store
 
 __all__ = [
+    "BUILD",
     "FORMAT",
     "MANIFEST",
     "ArtifactChanged",
@@ -64,16 +66,20 @@ __all__ = [
     "StoreBusy",
     "StoreFull",
     "StoreUnavailable",
+    "check_fence",
     "content_digest",
     "format_of",
+    "give_fence_back",
     "head_key",
     "index_prefix",
     "list_heads",
     "move_head",
+    "newest_fence",
     "open_store",
     "publish",
     "quoted",
     "read_head",
     "read_manifest",
+    "take_fence",
     "verify",
 ]

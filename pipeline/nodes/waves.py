@@ -102,6 +102,8 @@ class Wave:
     def _submit(self, item: Item, worker: str = "") -> Future:
         spec = self.work.spec
         again = f"-{self._round}{'-alone' if worker else ''}" if self._round or worker else ""
+        if spec.terms.fence is not None:  # what an earlier leader submitted publishes under its fence, and is refused
+            again += f"-fence-{spec.terms.fence}"
         return self.client.submit(
             noted, self.stage, self.work, item, key=f"{self.stage.name}-{spec.label}-{spec.index_id[:8]}-{item.key}{again}",
             pure=False, resources=wanted(spec), workers=[worker] if worker else None, priority=self.priority,
