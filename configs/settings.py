@@ -307,6 +307,8 @@ class Manager(Section):
     planning_schedule: str = ""
     """When to look instead, as minute, hour, day, month and day of the week (Sunday = 0): 0 3 * * 1-5.  It goes before
     the period."""
+    planning_zone: str = ""
+    """Time zone of the schedule: Europe/Berlin, UTC; empty = this machine's own."""
     lists: str = ""
     """What is indexed by itself: labels with commas between, or `dynamic` for every list of source.template of more than
     min_list_rows rows; empty = nothing."""
