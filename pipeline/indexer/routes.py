@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
 from importlib.metadata import version as installed
 from typing import Any
 
@@ -11,21 +9,19 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from configs.hiding import visible
 from pipeline.indexer.errors import BadOrder, IndexerError
 from pipeline.indexer.metrics import registry_of
 from pipeline.indexer.openapi import document
 from pipeline.indexer.orders import IndexList
-from pipeline.indexer.requests import Requests, refused
 from pipeline.indexer.service import Service
-
-MOST_BYTES = 64 << 10
-"""Of an order's body."""
+from pipeline.web.about import config, health, plugins, version
+from pipeline.web.answers import refusal, unknown
+from pipeline.web.bodies import read_json
+from pipeline.web.requests import Figures, Requests
 
 
 class Pages:
@@ -49,28 +45,17 @@ class Pages:
         await self.service.stop()
         return JSONResponse({})
 
-    async def version(self, _: Request) -> Response:
-        """The version, in the original's form."""
-        major, minor, patch = (int(part) for part in installed("lim").split(".")[:3])
-        return JSONResponse({"Version": {"api": 1, "major": major, "minor": minor, "patch": patch}})
-
     async def healthcheck(self, _: Request) -> Response:
         """200 when it is of full use; 503 with what is missing."""
-        problems = self.service.problems()
-        return JSONResponse({"status": "fail" if problems else "ok", "problems": problems}, 503 if problems else 200)
+        return health(self.service.problems())
 
     async def config(self, _: Request) -> Response:
         """The effective settings, secrets hidden."""
-        settings = self.service.settings
-        return JSONResponse({section.name: visible(getattr(settings, section.name)) for section in fields(settings)})
+        return config(self.service.settings)
 
     async def prometheus(self, _: Request) -> Response:
         """Metrics as text."""
         return Response(generate_latest(self.metrics), media_type=CONTENT_TYPE_LATEST)
-
-    async def plugins(self, _: Request) -> Response:
-        """None: recipes and sources are part of the program."""
-        return JSONResponse({"plugins": []})
 
     async def spec(self, _: Request) -> Response:
         """This interface as an OpenAPI document."""
@@ -84,11 +69,11 @@ def application(service: Service) -> Starlette:
         ("GET", "/state", pages.state),
         ("POST", "/index_list", pages.index_list),
         ("POST", "/stop", pages.stop),
-        ("GET", "/version", pages.version),
+        ("GET", "/version", version),
         ("GET", "/healthcheck", pages.healthcheck),
         ("GET", "/config", pages.config),
         ("GET", "/metrics", pages.prometheus),
-        ("GET", "/plugins", pages.plugins),
+        ("GET", "/plugins", plugins),
         ("GET", "/docs/spec", pages.spec),
     ]
     routes = [
@@ -96,8 +81,8 @@ def application(service: Service) -> Starlette:
         for prefix in ("", "/1")
         for method, path, handler in table
     ]
-    requests = Middleware(BaseHTTPMiddleware, dispatch=Requests(pages.metrics))
-    handlers: dict[Any, Any] = {IndexerError: refused, HTTPException: refused, Exception: refused}
+    requests = Middleware(Requests, figures=Figures(pages.metrics), refused=_refused)
+    handlers: dict[Any, Any] = {IndexerError: _answered, HTTPException: _answered}
     return Starlette(routes=routes, middleware=[requests], exception_handlers=handlers)
 
 
@@ -111,12 +96,15 @@ def _named(path: str, handler: Any) -> Any:
 
 
 async def _json(request: Request) -> Any:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise BadOrder(f"body: expected at most {MOST_BYTES:,} bytes of JSON, got more")
     try:
-        return json.loads(body)
+        return await read_json(request)
     except ValueError as error:
-        raise BadOrder(f"body: expected JSON, got something else ({error})") from error
+        raise BadOrder(str(error)) from error
+
+
+def _refused(error: Exception) -> Response:
+    return refusal(error) if isinstance(error, IndexerError) else unknown(error, IndexerError.error_code)
+
+
+async def _answered(_: Request, error: Exception) -> Response:
+    return _refused(error)

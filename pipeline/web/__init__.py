@@ -1,0 +1,1 @@
+"""What the HTTP of several services has in common."""
