@@ -1,0 +1,1 @@
+"""Leadership: one manager at a time plans, builds, tidies up."""
