@@ -74,7 +74,9 @@ class Matchers:
         try:
             ids: list[Any] = await self._redis.mget([f"lim:serving:{label}" for label in labels])
         except (RedisError, OSError) as error:
-            raise Unavailable(f"redis.url: the Redis of the matchers does not answer ({error}): is it running?") from error
+            raise Unavailable(
+                f"redis.url: the Redis of the matchers does not answer ({error}): is it running?"
+            ) from error
         return {label: index_id.decode() for label, index_id in zip(labels, ids, strict=True) if index_id}
 
     async def _read(self) -> Seen:

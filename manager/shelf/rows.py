@@ -66,6 +66,8 @@ class IndexView:
     figures: Figures | None
     """None where its manifest cannot be read; `problem` says why."""
     problem: str = ""
+    missing: bool = False
+    """There is no manifest: it was removed, or its build never finished."""
     held_by: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Shards by the id of the matcher that holds them, those retired included."""
     loading_by: dict[str, tuple[int, ...]] = field(default_factory=dict)
