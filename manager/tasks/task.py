@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -79,7 +81,7 @@ class Task:
 
     def to_redis(self) -> dict[str, str]:
         """The fields of its hash in Redis; texts as they are, everything else as JSON."""
-        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in asdict(self).items()}
+        return as_redis(asdict(self))
 
     @classmethod
     def from_redis(cls, found: dict[str, str]) -> Task:
@@ -91,3 +93,14 @@ class Task:
         if missing := {"task_id", "label", "source"} - set(read):
             raise KeyError(f"a task without {', '.join(sorted(missing))}")
         return cls(**read)
+
+
+def as_redis(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values of a hash: texts as they are, everything else as JSON."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+
+
+def content_of(task: Task) -> str:
+    """The `content` of a task with this label, source, probes, options and fingerprint."""
+    parts = [task.label, task.source, task.probes, sorted(task.options.items()), task.fingerprint]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
