@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -48,11 +48,15 @@ def connect(url: str, *, text: bool = True, tries: int = TRIES) -> Redis:
         "socket_keepalive": True, "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), tries), "health_check_interval": 0,
     }  # fmt: skip
     if "+sentinel://" not in url:
-        return cast("Redis", Redis.from_url(url, **options))
+        redis: Redis = Redis.from_url(url, **options)
+        return redis
     named = Sentinels.read(url)
     asking = {"socket_timeout": CONNECT_S, "socket_connect_timeout": CONNECT_S, "retry": Retry(ExponentialBackoff(), 0)}
-    sentinels = Sentinel(named.hosts, sentinel_kwargs={**asking, **named.asking}, **options)
-    return cast("Redis", sentinels.master_for(named.master, **named.options))
+    kind: Any = Sentinel  # which has no types
+    found: Redis = kind(named.hosts, sentinel_kwargs={**asking, **named.asking}, **options).master_for(
+        named.master, **named.options
+    )
+    return found
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def _manifest(work: Work, candidate: Candidate, files: Sequence[File], measured:
         recipe=candidate.recipe,
         parameters=candidate.parameters,
         delta_seq=0,
-        watermark=None,
+        watermark=spec.fingerprint,
         shards=shards,
         seed=spec.build.seed,
         versions=spec.versions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -26,7 +26,7 @@ MISSED: dict[str, Any] = {"task_id": ""}
 """Told first, and after every loss of the connection: anything may have changed, so look again."""
 
 
-async def events(redis: Redis) -> AsyncIterator[dict[str, Any]]:
+async def events(redis: Redis) -> AsyncGenerator[dict[str, Any]]:
     """Messages with task_id, label, status, stage, items, finished, rows_per_s, eta_s, priority, cancelling, attempts
     and error_code on every change of a task, for ever; `MISSED` whenever some may have been missed.
     """
@@ -40,7 +40,7 @@ async def events(redis: Redis) -> AsyncIterator[dict[str, Any]]:
             await asyncio.sleep(AGAIN_S)
 
 
-async def _messages(redis: Redis) -> AsyncIterator[dict[str, Any]]:
+async def _messages(redis: Redis) -> AsyncGenerator[dict[str, Any]]:
     """Of one connection, until it breaks."""
     client: Any = redis
     async with client.pubsub() as channel:

@@ -132,7 +132,7 @@ class Script:
         except NoScriptError:
             return await client.eval(self.text, 0, *arguments)
 
-    def queue(self, pipe: Pipeline[Any], *arguments: str | float) -> None:
+    def queue(self, pipe: Pipeline, *arguments: str | float) -> None:
         """Put it into a pipeline, which raises NoScriptError where `learn` was not called before."""
         commands: Any = pipe
         commands.evalsha(self.sha, 0, *arguments)

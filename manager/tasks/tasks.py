@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from itertools import chain
 from typing import Any
 
@@ -121,7 +121,7 @@ class Tasks(Led):
         with reaching(self._redis):
             return await client.hgetall(keys.built(label)) or None
 
-    def events(self) -> AsyncIterator[dict[str, Any]]:
+    def events(self) -> AsyncGenerator[dict[str, Any]]:
         """See `manager.tasks.events.events`."""
         return events(self._redis)
 
