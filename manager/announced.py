@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import msgpack
@@ -99,21 +99,38 @@ class Holders:
         return tuple(shard for shard in range(self.shards) if shard not in held)
 
 
-def matcher_of(body: bytes, figures: bytes | None) -> Matcher | None:
-    """An announcement with the figures beside it; None, with a warning in the log, where it is not of the protocol."""
+NOT_OF_THE_PROTOCOL = (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException)
+
+
+def matcher_of(body: bytes) -> Matcher | None:
+    """An announcement; None, with a warning in the log, where it is not of the protocol."""
     try:
-        told, more = msgpack.unpackb(body), msgpack.unpackb(figures) if figures else {}
-        loading = {(one["label"], one["index_id"], one["shard"]) for one in told.get("loading", ())}
-        loading |= {(label, index_id, shard) for label, index_id, shard in more.get("loading", ())}
-        known = {name: more[name] for name in _PLAIN if name in more}
+        told = msgpack.unpackb(body)
+        loading = ((one["label"], one["index_id"], one["shard"]) for one in told.get("loading", ()))
         return Matcher(
-            matcher_id=told["id"], format=told.get("format", 1), protocol=told["protocol"], started=told["started"],
+            matcher_id=told["id"], format=told["format"], protocol=told["protocol"], started=told["started"],
             holdings=tuple(_holding(one) for one in told["indexes"]), loading=tuple(sorted(loading)),
-            failed=tuple(Failed(*one) for one in more.get("failed", ())), drifting=tuple(more.get("drifting", ())), **known,
         )  # fmt: skip
-    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException) as error:
+    except NOT_OF_THE_PROTOCOL as error:
         logger.warning("An announcement is not of the protocol (%r): %r.", error, body[:80])
         return None
+
+
+def with_figures(matcher: Matcher, figures: bytes | None) -> Matcher:
+    """The matcher with what its second key says; as it is where there is none, as of an older matcher."""
+    if figures is None:
+        return matcher
+    try:
+        more = msgpack.unpackb(figures)
+        loading = {(label, index_id, shard) for label, index_id, shard in more.get("loading", ())}
+        return replace(
+            matcher, loading=tuple(sorted({*matcher.loading, *loading})),
+            failed=tuple(Failed(*one) for one in more.get("failed", ())), drifting=tuple(more.get("drifting", ())),
+            **{name: more[name] for name in _PLAIN if name in more},
+        )  # fmt: skip
+    except NOT_OF_THE_PROTOCOL as error:
+        logger.warning("%s: its figures are not of the protocol (%r): %r.", matcher.matcher_id, error, figures[:80])
+        return matcher
 
 
 _PLAIN = (

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from manager.announced import Holders, Index, Matcher, holders_of, matcher_of
-from manager.errors import Unavailable
+from manager.announced import Holders, Index, Matcher, holders_of, matcher_of, with_figures
+from manager.connecting import reaching
 
 MATCHERS = "lim:matchers"
 """Sorted set of matcher ids by when their announcement lapses; names and contents of the keys are those of the wire."""
@@ -42,13 +41,13 @@ class Seen:
 
 
 class Matchers:
-    """Reads Redis only when somebody asks; a thousand labels' announcements are not unpacked twice."""
+    """Reads Redis only when somebody asks; what is held is unpacked only when it changes, be it ten thousand labels."""
 
     def __init__(self, redis: Redis) -> None:
-        """`redis` is that of the matchers, redis.url."""
+        """`redis` is that of the matchers, redis.url, with replies of bytes: connect(url, text=False)."""
         self._redis = redis
-        self._bodies: dict[str, tuple[bytes, bytes | None, Matcher | None]] = {}
-        self._announced: list[bytes] = []
+        self._bodies: dict[str, tuple[bytes, Matcher | None]] = {}
+        self._held: tuple[object, ...] = ()
         self._seen = Seen()
         self._looked = -1e9
         self._turn = asyncio.Lock()
@@ -57,13 +56,8 @@ class Matchers:
         """What matchers announce, at most `fresh_s` old.  Raises Unavailable when Redis does not answer."""
         async with self._turn:
             if time.monotonic() - self._looked > fresh_s:
-                try:
+                with reaching(self._redis):
                     self._seen = await self._read()
-                except (RedisError, OSError) as error:
-                    raise Unavailable(
-                        f"redis.url: the Redis of the matchers does not answer ({error}), so nobody knows who serves what: "
-                        "is it running?"
-                    ) from error
                 self._looked = time.monotonic()
         return self._seen
 
@@ -71,12 +65,8 @@ class Matchers:
         """The index that requests for each label go to; labels that nobody serves are missing.  Raises Unavailable."""
         if not labels:
             return {}
-        try:
+        with reaching(self._redis):
             ids: list[Any] = await self._redis.mget([f"lim:serving:{label}" for label in labels])
-        except (RedisError, OSError) as error:
-            raise Unavailable(
-                f"redis.url: the Redis of the matchers does not answer ({error}): is it running?"
-            ) from error
         return {label: index_id.decode() for label, index_id in zip(labels, ids, strict=True) if index_id}
 
     async def _read(self) -> Seen:
@@ -86,12 +76,20 @@ class Matchers:
         ids = sorted(name.decode() for name in names)
         keys = [f"lim:matcher:{one}" for one in ids] + [f"lim:matcher-figures:{one}" for one in ids]
         bodies: list[Any] = await self._redis.mget(keys) if keys else []
-        announced, figures = bodies[: len(ids)], bodies[len(ids) :]
         before, self._bodies = self._bodies, {}
-        for name, body, more in zip(ids, announced, figures, strict=True):
+        for name, body in zip(ids, bodies, strict=False):
             if body is not None:
                 known = before.get(name)
-                same = known is not None and known[:2] == (body, more)
-                self._bodies[name] = known if same and known else (body, more, matcher_of(body, more))
-        found = tuple(matcher for _, _, matcher in self._bodies.values() if matcher is not None)
-        return Seen(at, found, holders_of(found))
+                self._bodies[name] = known if known and known[0] == body else (body, matcher_of(body))
+        figures = dict(zip(ids, bodies[len(ids) :], strict=True))
+        told = {name: matcher for name, (_, matcher) in self._bodies.items() if matcher is not None}
+        found = tuple(with_figures(matcher, figures[name]) for name, matcher in told.items())
+        return Seen(at, found, self._holders(found))
+
+    def _holders(self, found: tuple[Matcher, ...]) -> Mapping[Index, Holders]:
+        """Made anew only when something is held, or being loaded, that was not."""
+        held = tuple((one.matcher_id, one.holdings, one.loading) for one in found)
+        if held != self._held:
+            self._held = held
+            return holders_of(found)
+        return self._seen.holders

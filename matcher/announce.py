@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgpack
@@ -57,6 +57,8 @@ class Announcer:
         self._withdrawn = False
         self._bodies: list[bytes | None] = []
         self._announced: Announced = {}
+        self.tell: Callable[[], bytes] | None = None
+        """What else is told of this matcher at each renewal, packed."""
 
     def stands(self) -> bool:
         """Whether our announcement has certainly not lapsed: measured from before it was sent."""
@@ -82,7 +84,9 @@ class Announcer:
         pipe.zadd(keys.MATCHERS, {self.id: self.now_ms() + ttl_ms})
         pipe.zrangebyscore(keys.MATCHERS, self.now_ms(), "+inf")
         pipe.zremrangebyscore(keys.MATCHERS, "-inf", self.now_ms() - 3_600_000)
-        _, _, alive, _ = await pipe.execute()
+        if self.tell is not None:
+            pipe.set(keys.figures(self.id), self.tell(), px=ttl_ms)
+        _, _, alive, *_ = await pipe.execute()
         self._renewed = began
         now = {name.decode() for name in alive}
         self.gone = (self.gone | self.alive) - now
@@ -143,6 +147,6 @@ class Announcer:
         async with self._turn:
             self._withdrawn = True
             pipe = self._redis.pipeline(transaction=False)
-            pipe.delete(keys.announcement(self.id))
+            pipe.delete(keys.announcement(self.id), keys.figures(self.id))
             pipe.zrem(keys.MATCHERS, self.id)
             await pipe.execute()

@@ -50,6 +50,11 @@ def announcement(matcher_id: str) -> str:
     return f"lim:matcher:{matcher_id}"
 
 
+def figures(matcher_id: str) -> str:
+    """What a matcher tells of itself beside that, for pages: rates, memory, its last look at the bucket; expires as well."""
+    return f"lim:matcher-figures:{matcher_id}"
+
+
 def serving(label: str) -> str:
     """The index id that requests for a label go to."""
     return f"lim:serving:{label}"

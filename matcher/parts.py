@@ -27,6 +27,7 @@ from matcher.relay import PLACES, Means, Relay
 from matcher.residency import Residency
 from matcher.searching import Searcher
 from matcher.takeover import TakeOver
+from matcher.telling import Telling
 from matcher.watch import Watch
 from pipeline.artifact import open_store
 
@@ -59,6 +60,7 @@ class Parts:
         self.loader = Loader(store, settings.cache, environ, matcher.device)
         self.reading = Reading(self.consumer, passed_on, matcher.consumer_group)
         self.watch = Watch(self.loader, self.residency, self.reading, self.announcer, matcher)
+        self.announcer.tell = Telling(self).packed
 
     def _relayed(self) -> Exchange:
         """The client's part, for requests that other matchers answer as well."""
