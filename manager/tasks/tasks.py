@@ -23,7 +23,7 @@ from pipeline.indexer.errors import CANCELLED, DESCRIPTIONS
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-MOST_PRIORITY = 1_000_000
+MOST_PRIORITY = 1_000_000_000
 
 
 class Tasks(Led):

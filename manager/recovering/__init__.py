@@ -1,0 +1,1 @@
+"""Recovery: what Redis knew of published indexes, from the bucket."""
