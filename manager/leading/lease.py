@@ -29,6 +29,9 @@ EVERY = 0.2
 LOOK = 0.1
 """Share of it between looks whether the lease is free, or between tries of a renewal that failed."""
 
+REST = 0.5
+"""Share of it after which we stand again: others first, since what stopped us may be of this machine."""
+
 Work = Callable[[int], Awaitable[None]]
 
 
@@ -70,7 +73,7 @@ class Lease:
                 await self._keep(asyncio.create_task(self._lead(work), name="leading"))
             finally:
                 await self._step_down()
-            await asyncio.sleep(LOOK * self._lease_s)  # others first: what stopped us may be of this machine
+            await asyncio.sleep(REST * self._lease_s)
 
     async def _acquired(self) -> None:
         """Return when the lease is ours."""

@@ -1,0 +1,17 @@
+"""What only the leader does, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from manager.parts import Parts
+
+Work = Callable[[int], Coroutine[Any, Any, None]]
+"""Runs for as long as we lead, under the fence that it is given."""
+
+
+def work(parts: Parts) -> tuple[Work, ...]:
+    """All of it."""
+    del parts
+    return ()
