@@ -85,6 +85,9 @@ class Dask(Section):
 
     scheduler: SchedulerUrl = ""
     """tcp://… of a scheduler; empty = workers of the command's own; `serial` = in the command's process."""
+    dashboard: HttpUrl = ""
+    """Where people, and the manager's pages, reach the dashboard of that scheduler; empty = http://, its host and
+    scheduler.dashboard_port."""
     workers: CountOrAuto = 0
     """Workers to start when there is no scheduler; 0 = one per core."""
     threads_per_worker: Count = 1
@@ -318,6 +321,9 @@ class Manager(Section):
     """Versions of each label that are kept; what serves, and what came before it, always is."""
     keep_s: Limit = 7 * 86_400.0
     """Younger versions are kept whatever their number."""
+    orphan_s: Seconds = 86_400.0
+    """Age of the newest object from which a work folder, or an index that was never finished, counts as left by a build
+    that died, unless a task that waits or runs is its build.  Longer than any item of a build takes."""
     retention_period_s: Limit = 3_600.0
     """Seconds between removals of older versions and of what dead builds left; 0 = only `lim gc` removes."""
     poll_s: Seconds = 2.0

@@ -15,16 +15,11 @@ from pipeline.pages.children import TooMany, UnderWay
 from pipeline.pages.figures import figures
 from pipeline.pages.history import BuildOf
 from pipeline.pages.orders import FIELDS, RECIPES, Refused, fields_of, look, ordered
+from pipeline.pages.rendering import REPORT_POLICY
 from pipeline.pages.request import Request
 
 LOOK_S = 30.0
 """Longest look at a source before an order is taken."""
-
-REPORT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:; "
-    "sandbox allow-scripts"
-)
-"""A report is shown as if it came from another site: its scripts draw (Bokeh evaluates text), and reach nothing."""
 
 
 class BuildsRequest(Request):

@@ -77,7 +77,7 @@ def ordered(fields: Mapping[str, str], settings: Settings) -> Ordered:
     texts = {f"build.{name}": given[name] for name in ("recipe", "shards") if given[name]}
     for name, some in (("recipe", "build.recipe"), ("shards", "build.shards"), ("options", "")):
         try:
-            chosen = _options(given["options"]) if not some else {some: texts[some]} if some in texts else {}
+            chosen = options_of(given["options"]) if not some else {some: texts[some]} if some in texts else {}
             settings = changed(settings, chosen, "form")
         except LimError as error:
             errors[name] = str(error)
@@ -101,7 +101,8 @@ def look(ordered: Ordered) -> None:
         raise Refused(errors)
 
 
-def _options(text: str) -> dict[str, str]:
+def options_of(text: str) -> dict[str, str]:
+    """Settings, one a line; raises Refused for those that an order may not change."""
     found = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         key, sign, value = line.partition("=")

@@ -21,6 +21,12 @@ WORDS = {
 }  # fmt: skip
 """States as a person reads them."""
 
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:; "
+    "sandbox allow-scripts"
+)
+"""A report is shown as if it came from another site: its scripts draw (Bokeh evaluates text), and reach nothing."""
+
 
 @cache
 def environment() -> Environment:
@@ -42,6 +48,8 @@ class Frame:
     is_open: bool
     form_token: str = ""
     dashboard: list[str] = field(default_factory=list)
+    manager: str = ""
+    """Address of the manager's pages; empty = there is none."""
 
     @property
     def style(self) -> Markup:
@@ -65,13 +73,20 @@ def part(name: str) -> Markup:
 
 
 @cache
-def policy() -> str:
-    """Content-Security-Policy: our own style and script run, known by their hashes, and nothing else does."""
-    hashes = {name: b64encode(sha256(part(name).encode()).digest()).decode() for name in ("style.css", "live.js")}
+def policy(*styles: str) -> str:
+    """Content-Security-Policy: our own style and script run, known by their hashes, and nothing else does.
+
+    `styles` are those of other pages, after ours.
+    """
+    mine, script = [_hash(one) for one in (part("style.css"), *styles)], _hash(part("live.js"))
     return (
-        f"default-src 'none'; style-src 'sha256-{hashes['style.css']}'; script-src 'sha256-{hashes['live.js']}'; "
+        f"default-src 'none'; style-src {' '.join(mine)}; script-src {script}; "
         "connect-src 'self'; img-src data:; form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
     )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def clock(seconds: float | None) -> str:

@@ -85,7 +85,8 @@ class Request(web.RequestHandler):
         """What is around this page."""
         access = self.service.access
         token = access.form_token("" if access.is_open else self.session)
-        return Frame(self.root, access.is_open, token, pages_of_dashboard(self.service.scheduler))
+        dashboard, manager = pages_of_dashboard(self.service.scheduler), self.service.settings.manager.origin
+        return Frame(self.root, access.is_open, token, dashboard, manager)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """The reason, for a person or a program."""
