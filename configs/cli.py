@@ -25,6 +25,7 @@ SUMMARIES = {
     "build": "Index a file, a folder or a glob of vectors, or photos.",
     "cluster": "Run Dask workers on this machine, in the foreground.",
     "demo": "The main job, end to end, on made or given descriptors.",
+    "gc": "Remove old versions, and what dead builds left.",
     "generate": "Make face-like descriptors with known identities.",
     "indexer": "Run a node that builds.",
     "load": "Put a load on matchers and measure it.",

@@ -52,7 +52,7 @@ class Shelf:
             while True:
                 try:
                     await self.refresh()
-                except Unavailable as error:
+                except TaskError as error:
                     logger.warning("The bucket cannot be read, so what is known goes on being shown: %s.", error)
                 await asyncio.sleep(self._poll_s)
         finally:
@@ -65,7 +65,7 @@ class Shelf:
             self.looked = time.time()
             await self._aside(self._heads.read, changed)
             self.unreachable = ""
-        except Unavailable as error:
+        except TaskError as error:
             self.unreachable = str(error)
             raise
 
