@@ -51,6 +51,7 @@ class Asked:
 
 
 Handler = Callable[[Asked], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)

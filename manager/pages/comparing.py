@@ -52,7 +52,7 @@ def _costs(before: Report, after: Report) -> Iterator[Cost]:
         ("rows", lambda one: one.manifest.count, lambda value: f"{value:,.0f}", 0),
         ("memory of its own", lambda one: sum(part.memory.anonymous for part in one.manifest.shards), nbytes, -1),
         ("files", lambda one: sum(file.nbytes for part in one.manifest.shards for file in part.files), nbytes, -1),
-        ("predicted µs a request", lambda one: float(chosen(one)["cost_us"]), count, -1),
+        ("predicted µs a request", lambda one: chosen(one).get("cost_us"), count, -1),
         ("single request, p50 ms", lambda one: _speed(chosen(one), 1, "p50_ms"), count, -1),
         ("single request, p99 ms", lambda one: _speed(chosen(one), 1, "p99_ms"), count, -1),
         ("requests/s in batches of 256", lambda one: _speed(chosen(one), 256, "qps"), count, 1),
@@ -73,10 +73,10 @@ def _verdict(first: float | None, second: float | None, way: int) -> str:
 
 
 def chosen(report: Report) -> dict[str, Any]:
-    """The operating point that was published."""
+    """The operating point that was published; {} where the report's curve lacks it."""
     point, name = report.manifest.point, report.data["decision"]["name"]
     wanted = (name, point.nprobe, point.rerank)
-    return next(one for one in report.curve if (one["name"], one["nprobe"], one["rerank"]) == wanted)
+    return next((one for one in report.curve if (one["name"], one["nprobe"], one["rerank"]) == wanted), {})
 
 
 def _speed(point: dict[str, Any], batch: int, figure: str) -> float | None:
@@ -102,13 +102,17 @@ def _errors(before: Report, after: Report) -> Chart:
 
 
 def _losses(before: Report, after: Report) -> Chart:
-    def place(one: dict[str, Any]) -> tuple[float, float]:
-        return float(one.get("batch_us", one["cost_us"])), max(float(one["added_fnir_bound"]), LEAST_SHARE)
+    def place(one: dict[str, Any]) -> list[tuple[float, float]]:
+        cost = one.get("batch_us", one.get("cost_us"))
+        return [(float(cost), max(float(one["added_fnir_bound"]), LEAST_SHARE))] if cost else []
+
+    def points(report: Report) -> list[tuple[float, float]]:
+        return [found for one in report.curve for found in place(one)]
 
     return Chart(
         name="losses", title="What each operating point loses, and its time", across="µs a request",
         up="added FNIR, bound", is_line=False, lying=float(after.data["decision"]["quality"]["target"]),
-        curves=_both(before, after, lambda one: list(map(place, one.curve)), lambda one: [place(chosen(one))]),
+        curves=_both(before, after, points, lambda one: place(chosen(one))),
         about="Each operating point that was tried: further left is faster, lower loses less. "
               "The dotted line lies at the target, a ring marks what was published.",
     )  # fmt: skip

@@ -14,8 +14,12 @@ class PageParts:
     """Of one manager."""
 
     manager: Parts
-    access: Access
     cluster: Cluster
+
+    @property
+    def access(self) -> Access:
+        """Who may do what."""
+        return self.manager.access
 
     @property
     def dashboard(self) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from manager.pages import compare, labels, login, overview, showing, submitting
-from manager.pages.access import Access
-from manager.pages.asking import Gate
+from manager.pages.asking import Endpoint, Gate
 from manager.pages.cluster import Cluster
 from manager.pages.parts import PageParts
 from manager.parts import Parts
@@ -37,11 +38,19 @@ PUBLIC = (
 """Answered without a login, or with one that only reads."""
 
 
-def routes(parts: Parts, access: Access) -> list[Route]:
+def routes(parts: Parts) -> list[Route]:
     """The pages of a manager, for the application that has its API under /1."""
-    gate = Gate(PageParts(parts, access, Cluster(parts.settings)))
+    gate = Gate(PageParts(parts, Cluster(parts.settings)))
     return [
-        Route(path, gate.endpoint(handler, section, is_public=table is PUBLIC), methods=[method])
+        Route(path, _named(path, gate.endpoint(handler, section, is_public=table is PUBLIC)), methods=[method])
         for table in (PAGES, PUBLIC)
         for method, path, handler, section in table
     ]
+
+
+def _named(path: str, endpoint: Endpoint) -> Endpoint:
+    async def answered(request: Request) -> Response:
+        request.scope["route_path"] = path  # what figures name it by
+        return await endpoint(request)
+
+    return answered
