@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -56,15 +56,13 @@ class FileSource:
         if not rows:
             raise SourceMissing(f"{self.place.url}: expected descriptors, got 0 rows in {len(files)} files")
         first = next(head for head in heads if head.rows)
-        meaning = asdict(self.columns)
-        meaning.pop("max_reject_share")  # how many rejects are too many changes no row
         return Listing(
             rows=rows,
             dim=first.dim,
             ids_kind=first.ids_kind,
             has_people=first.has_people,
             files=inputs,
-            fingerprint=fingerprint(inputs, meaning),
+            fingerprint=fingerprint(inputs, meaning(self.columns)),
             descriptor_version=first.descriptor_version,
         )
 
@@ -100,14 +98,7 @@ class FileSource:
         return FORMATS[ending(file.name)].head(self.place.at(file.url), file, self.columns)
 
     def _state(self, url: str) -> str:
-        """Tokens of a file and of those beside it, which change when any of them does; `-` where there is none."""
-        places = [self.place.at(url)]
-        if ending(url) == ".npy":
-            places += [beside(places[0], column) for column in self._names()]
-        return " ".join(file.token if (file := look(place)) else "-" for place in places)
-
-    def _names(self) -> list[str]:
-        return [column for column in (self.columns.id_column, self.columns.person_column) if column]
+        return state(map(look, together(self.place.at(url), self.columns)))
 
     def _files(self) -> list[Found]:
         found = find(self.place)
@@ -117,10 +108,33 @@ class FileSource:
             names = ", ".join(file.name for file in found[:3])
             raise SourceMissing(f"{self.place.url}: expected files that end in {', '.join(FORMATS)}, found {names}")
         urls = {file.url for file in files}
-        return [file for file in files if not is_beside(file.url, urls, self._names())]
+        return [file for file in files if not is_beside(file.url, urls, named(self.columns))]
 
 
-def is_beside(url: str, urls: set[str], columns: list[str]) -> bool:
+def named(columns: Columns) -> list[str]:
+    """Columns whose values may lie in files beside the descriptors."""
+    return [column for column in (columns.id_column, columns.person_column) if column]
+
+
+def together(place: Place, columns: Columns) -> list[Place]:
+    """The file at the place with those that belong beside it, whether they are there or not."""
+    return [place, *(beside(place, column) for column in named(columns) if ending(place.url) == ".npy")]
+
+
+def state(files: Iterable[Found | None]) -> str:
+    """Tokens of a file and of those beside it, which change when any of them does; `-` where there is none."""
+    return " ".join(file.token if file else "-" for file in files)
+
+
+def meaning(columns: Columns) -> dict[str, Any]:
+    """The settings that change what rows mean."""
+    found = asdict(columns)
+    found.pop("max_reject_share")  # how many rejects are too many changes no row
+    found.pop("template")  # the files' own URLs say where it led
+    return found
+
+
+def is_beside(url: str, urls: Container[str], columns: list[str]) -> bool:
     """Whether the file holds the ids or the people of another one of `urls`."""
     endings = (f".{column}.npy" for column in columns)
     return any(url.endswith(end) and url.removesuffix(end) + ".npy" in urls for end in endings)
