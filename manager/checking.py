@@ -11,6 +11,7 @@ from configs.hiding import without_password
 from configs.load import changed
 from configs.settings import Settings
 from manager.errors import BadRequest
+from manager.tasks.tasks import MOST_PRIORITY
 from pipeline.order import check_label
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ FREE = ("build.", "quality.", "source.", "images.")
 MOST_CHARACTERS = 10_000
 """Of a URL or of an option's value."""
 MOST_OPTIONS = 200
-MOST_PRIORITY = 1_000_000_000
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """It becomes the index id, a part of keys."""
 OF_PATHS = re.compile(r"[/\\*?\[\]{}#%]|^\.")
@@ -54,7 +54,7 @@ def checked(wanted: Submission, settings: Settings) -> Settings:
             f"task_id: expected up to 100 letters, digits, '.', '_' or '-', got {wanted.task_id[:120]!r}"
         )
     if abs(wanted.priority) > MOST_PRIORITY:
-        errors["priority"] = f"priority: expected from -{MOST_PRIORITY} to {MOST_PRIORITY}, got {wanted.priority}"
+        errors["priority"] = f"priority: expected from -{MOST_PRIORITY:,} to {MOST_PRIORITY:,}, got {wanted.priority:,}"
     errors |= _wrong_options(wanted.options)
     try:
         settings = settings if "options" in errors else changed(settings, wanted.options, "options")
@@ -74,8 +74,10 @@ def _wrong_options(options: Mapping[str, str]) -> dict[str, str]:
         if not key.startswith(FREE):
             allowed = ", ".join(one + "*" for one in FREE)
             return {"options": f"options: expected settings of {allowed}, got {key[:100]!r}"}
-        if len(value) > MOST_CHARACTERS:
-            return {"options": f"options: expected at most {MOST_CHARACTERS:,} characters of {key}, got {len(value):,}"}
+        if len(value) > MOST_CHARACTERS or (value and not value.isprintable()):
+            return {
+                "options": f"options: expected at most {MOST_CHARACTERS:,} printable characters as {key}, got {value[:40]!r}"
+            }
     return {}
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import time
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from configs.hiding import without_password
 from configs.settings import Settings
 from manager.checking import checked
 from manager.errors import BadRequest, TaskError, Unavailable
-from manager.tasks.task import Task
+from manager.tasks.task import Task, content_of
 from pipeline.indexer.errors import DESCRIPTIONS, LIST_EMPTY
 from pipeline.order import Order, listed
 from pipeline.sources.errors import SourceBusy, SourceError, SourceMissing
@@ -101,14 +98,12 @@ async def submit(parts: Parts, wanted: Submission) -> Task:
         probes=wanted.probes,
         options=dict(wanted.options),
         priority=wanted.priority,
-        content=content_of(wanted, source, fingerprint),
         fingerprint=fingerprint,
         rows=rows,
-        created=time.time(),
         request_id=wanted.request_id,
         submitted_by=wanted.submitted_by,
     )
-    return await parts.tasks.submit(task, again=wanted.again)
+    return await parts.tasks.submit(replace(task, content=content_of(task)), again=wanted.again)
 
 
 async def looked_at(order: Order, settings: Settings) -> tuple[int, str]:
@@ -132,12 +127,6 @@ async def looked_at(order: Order, settings: Settings) -> tuple[int, str]:
     except SourceError as error:
         raise CannotBeRead(_named(error)) from error
     return listing.rows, fingerprint
-
-
-def content_of(wanted: Submission, source: str, fingerprint: str) -> str:
-    """sha256 over everything that decides what the index will hold."""
-    data = [wanted.label, source, wanted.probes, sorted(wanted.options.items()), fingerprint]
-    return hashlib.sha256(json.dumps(data).encode()).hexdigest()
 
 
 def _named(error: SourceError) -> str:

@@ -1,0 +1,63 @@
+"""Indexes over HTTP, with the labels that they are versions of."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from manager.api.reading import TEXT, Query, body_of
+from manager.parts import Parts
+
+
+async def indexes(request: Request, parts: Parts) -> Response:
+    """Stored indexes: by label, newest first."""
+    query = Query.of(request, "prefix", "limit", "cursor")
+    limit, offset = query.limit, query.offset
+    # one more than a page tells whether there is another
+    found = await parts.shelf.indexes(query.text("prefix"), offset, limit + 1)
+    more = str(offset + limit) if len(found) > limit else None
+    return JSONResponse({"indexes": [one.to_json() for one in found[:limit]], "next": more})
+
+
+async def newest(request: Request, parts: Parts) -> Response:
+    """The index of each label that serves."""
+    query = Query.of(request, "prefix", "limit", "cursor")
+    rows = await parts.shelf.labels(query.text("prefix"), query.offset, query.limit)
+    shown = [row.index.to_json() for row in rows if row.index is not None]
+    return JSONResponse({"indexes": shown, "next": query.page(parts.shelf.count(query.text("prefix")))})
+
+
+async def index(request: Request, parts: Parts) -> Response:
+    """One index with the figures of its report."""
+    query = Query.of(request, "label")
+    found = await parts.shelf.index(request.path_params["index_id"], query.text("label"))
+    return JSONResponse(found.to_json())
+
+
+async def remove(request: Request, parts: Parts) -> Response:
+    """Remove an index for good; one that serves, is held or is being loaded is refused."""
+    query = Query.of(request, "label")
+    found = await parts.shelf.index(request.path_params["index_id"], query.text("label"))
+    await parts.shelf.delete(found.label, found.index_id)
+    return Response(status_code=204)
+
+
+async def labels(request: Request, parts: Parts) -> Response:
+    """Labels by name, each with the index that serves."""
+    query = Query.of(request, "prefix", "limit", "cursor")
+    rows = await parts.shelf.labels(query.text("prefix"), query.offset, query.limit)
+    count = parts.shelf.count(query.text("prefix"))
+    return JSONResponse({"labels": [row.to_json() for row in rows], "count": count, "next": query.page(count)})
+
+
+async def label(request: Request, parts: Parts) -> Response:
+    """A label with its versions, the newest first."""
+    Query.of(request)
+    return JSONResponse((await parts.shelf.label(request.path_params["label"])).to_json())
+
+
+async def head(request: Request, parts: Parts) -> Response:
+    """Let another version serve, an older or a newer one."""
+    Query.of(request)
+    body = await body_of(request, {"index_id": TEXT}, ("index_id",))
+    return JSONResponse((await parts.shelf.roll(request.path_params["label"], body["index_id"])).to_json())

@@ -1,0 +1,93 @@
+"""The manager's API: the original's routes, with those that it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from configs.errors import LimError
+from manager.api import bucket, documenting, events, tasks
+from manager.api.allowing import let_in
+from manager.api.answering import answered, refused
+from manager.api.feed import Feed
+from manager.api.metrics import ManagerMetrics, registry_of
+from manager.pages.access import Role
+from manager.parts import Parts
+from pipeline.web import about
+from pipeline.web.requests import Figures, Requests
+
+Call = Callable[[Request, Parts], Awaitable[Response]]
+Row = tuple[str, str, Role, Call]
+"""Method, path, what a caller must be allowed ("" = nothing), handler."""
+
+
+def application(parts: Parts, pages: Sequence[BaseRoute] = ()) -> Starlette:
+    """The API under /1, what every service says about itself with that prefix or without, and `pages` beside them."""
+    feed = Feed(parts.tasks, parts.stopping)
+    metrics = ManagerMetrics(parts, feed)
+    registry = registry_of(metrics)
+    streams = events.Streams(feed)
+
+    async def scraped(_: Request, __: Parts) -> Response:
+        await metrics.look()
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    table: list[Row] = [
+        ("GET", "/queue", "read", tasks.queue),
+        ("GET", "/tasks", "read", tasks.tasks),
+        ("POST", "/tasks", "write", tasks.submitted),
+        ("GET", "/tasks/{task_id}", "read", tasks.task),
+        ("DELETE", "/tasks/{task_id}", "write", tasks.cancel),
+        ("POST", "/tasks/{task_id}/retry", "write", tasks.retry),
+        ("POST", "/tasks/{task_id}/priority", "write", tasks.prioritise),
+        ("GET", "/tasks/{task_id}/events", "read", streams.one),
+        ("GET", "/events", "read", streams.everything),
+        ("GET", "/indexes", "read", bucket.indexes),
+        ("GET", "/indexes/labels", "read", bucket.newest),
+        ("GET", "/indexes/{index_id}", "read", bucket.index),
+        ("DELETE", "/indexes/{index_id}", "write", bucket.remove),
+        ("GET", "/labels", "read", bucket.labels),
+        ("POST", "/labels/{label:path}/head", "write", bucket.head),
+        ("GET", "/labels/{label:path}", "read", bucket.label),
+    ]
+    selves: list[Row] = [
+        ("GET", "/version", "", lambda request, _: about.version(request)),
+        ("GET", "/healthcheck", "", _health),
+        ("GET", "/plugins", "read", lambda request, _: about.plugins(request)),
+        ("GET", "/config", "read", _config),
+        ("GET", "/metrics", "read", scraped),
+        ("GET", "/docs/spec", "", documenting.spec),
+        ("GET", "/docs", "", documenting.page),
+    ]
+    routes = [_route("/1", row, parts) for row in (*table, *selves)] + [_route("", row, parts) for row in selves]
+    requests = Middleware(Requests, figures=Figures(registry), refused=refused)
+    handlers: dict[Any, Any] = {LimError: answered, HTTPException: answered}
+    return Starlette(routes=[*routes, *pages], middleware=[requests], exception_handlers=handlers)
+
+
+def _route(prefix: str, row: Row, parts: Parts) -> Route:
+    method, path, needed, call = row
+
+    async def endpoint(request: Request) -> Response:
+        request.scope["route_path"] = path  # what figures name it by
+        if needed:
+            let_in(request, parts.access, parts.settings, needed)
+        return await call(request, parts)
+
+    return Route(prefix + path, endpoint, methods=[method])
+
+
+async def _health(_: Request, parts: Parts) -> Response:
+    return about.health(await parts.problems())
+
+
+async def _config(_: Request, parts: Parts) -> Response:
+    return about.config(parts.settings)
