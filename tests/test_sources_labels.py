@@ -52,7 +52,7 @@ class Lists:
 
     def look(self, template: str, known: Survey | None = None, label: str = "", **columns: Any) -> Survey:
         chosen = self.settings(template, **columns)
-        return survey(Labels(chosen), chosen, known.lists if known else {}, label)
+        return survey(Labels(chosen), chosen, known.lists if known else {}, label=label)
 
 
 @pytest.fixture(params=["folder", "s3"])

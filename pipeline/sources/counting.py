@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -42,12 +42,19 @@ class Survey:
     """Lists that had to be opened."""
 
 
-def survey(labels: Labels, settings: Settings, known: Mapping[str, Counted], label: str = "") -> Survey:
-    """All lists, or that of one label; those whose watermark is `known` are not opened.
+def survey(
+    labels: Labels,
+    settings: Settings,
+    known: Mapping[str, Counted],
+    *,
+    label: str = "",
+    only: Container[str] | None = None,
+) -> Survey:
+    """All lists, that of one label, or `only` some of all; those whose watermark is `known` are not opened.
 
     Raises SourceError where nothing can be listed, ConfigError where labels cannot be told from a listing.
     """
-    seen = labels.seen(label)
+    seen = {one: look for one, look in labels.seen(label).items() if only is None or one in only}
     same = {one: known[one] for one, look in seen.items() if one in known and known[one].watermark == look.watermark}
     new = sorted(seen.keys() - same.keys())
     lists, errors = dict(same), {}
