@@ -128,7 +128,7 @@ def _speeds(before: Report, after: Report) -> Chart:
 
     return Chart(
         name="speeds", title="Recall and throughput", across="requests a second, in batches of 256", up="recall@10",
-        is_log_up=False, is_line=False, curves=_both(before, after, points, lambda one: place(chosen(one))),
+        is_log_up=False, most=1.0, is_line=False, curves=_both(before, after, points, lambda one: place(chosen(one))),
         about="Each operating point whose speed was measured: further right is faster, higher finds more. "
               "A ring marks what was published.",
     )  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.notebooks.scales import Scale, named
 
 WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 52
+LEFT, RIGHT, TOP, BOTTOM = 84, 18, 12, 62
 """Pixels around the drawing, for ticks and the names of the axes."""
 
 Places = Sequence[tuple[float, float]]
@@ -42,6 +42,8 @@ class Chart:
     standing: float | None = None
     """Where a dotted line stands, on the axis across."""
     lying: float | None = None
+    most: float = math.inf
+    """Where the axis up ends at the latest: a share has no ticks above 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def drawn(chart: Chart) -> Drawn:
         rings = set(axes.places(curve.chosen))
         dots += [(curve.side, x, y, (x, y) in rings) for x, y in ([] if chart.is_line else places)]
     return Drawn(
-        chart, [(axes.x(one), named(one)) for one in axes.across.ticks()], [(axes.y(one), named(one)) for one in axes.up.ticks()],
+        chart, [(axes.x(one), named(one)) for one in axes.across.ticks()], 
+        [(axes.y(one), named(one)) for one in axes.up.ticks() if one <= chart.most],
         paths, dots, axes.x(chart.standing) if chart.standing else None, axes.y(chart.lying) if chart.lying else None,
     )  # fmt: skip

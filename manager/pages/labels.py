@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from manager.errors import InUse, NoSuchIndex, Unreadable
 from manager.pages.asking import Asked
 from manager.pages.builds import views_of
-from manager.pages.overview import notes_of
+from manager.pages.notes import note_of
 from manager.pages.versions import VersionView, rows_of, versions_of
 from manager.shelf.rows import LabelView
 from manager.tasks.finding import Wanted
@@ -43,7 +43,7 @@ async def label(asked: Asked) -> Response:
     tasks = (await asked.parts.manager.tasks.find(wanted, MOST_BUILDS)).tasks
     versions = versions_of(view)
     return asked.page(
-        "label.html.j2", label=view, versions=versions, alarms=notes_of(view.alarms), done=asked.query("done"),
+        "label.html.j2", label=view, versions=versions, alarms=[note_of(one, ()) for one in view.alarms], done=asked.query("done"),
         open_builds=views_of(tasks, time.time()), moves=bool(tasks) or _is_moving(view), said=_said(view, versions),
     )  # fmt: skip
 

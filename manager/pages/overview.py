@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -14,26 +13,17 @@ from manager.errors import Unavailable
 from manager.pages.asking import Asked
 from manager.pages.builds import BuildView, views_of
 from manager.pages.cluster import Counts
+from manager.pages.notes import Note, notes_of, notes_of_failed, notes_of_workers
 from manager.shelf.rows import Alarm
 from manager.tasks.finding import Wanted
 from manager.tasks.task import Task
 
-MOST_ALARMS = 20
+MOST_ALARMS = 100
+"""Those of labels that are looked at."""
+MOST_FAILED = 20
 MOST_BUILDS = 8
 FAILED_S = 86_400.0
 """How long a failed build is something that needs attention."""
-WARNINGS = ("drift", "not_polling", "workers", "failed")
-"""Kinds of alarms that ask for a look, while everything is served."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """An alarm on a page, with the way to where it is mended."""
-
-    text: str
-    is_bad: bool = True
-    label: str = ""
-    build: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +31,6 @@ class Overview:
     """What the page shows."""
 
     notes: list[Note]
-    more: bool
-    """There are more alarms than are shown."""
     leader: str
     counts: dict[str, int]
     """Tasks by state."""
@@ -78,16 +66,16 @@ async def gathered(asked: Asked) -> Overview:
         notes.append(Note(text=str(error)))
     notes += [Note(text=one) for one in parts.health.alarms()]
     notes += notes_of_workers(workers, counts)
-    notes += [*notes_of(alarms), *notes_of_failed(failed)]
+    notes += [*notes_of(alarms, whole=len(alarms) < MOST_ALARMS), *notes_of_failed(failed)]
     return Overview(
-        notes=notes[:MOST_ALARMS], more=len(notes) > MOST_ALARMS, leader=parts.health.leader, counts=counts, workers=workers,
+        notes=notes, leader=parts.health.leader, counts=counts, workers=workers,
         labels=parts.shelf.count(), matchers=matchers, builds=tasks, now=time.time(),
     )  # fmt: skip
 
 
 async def _alarms(asked: Asked) -> list[Alarm]:
     try:
-        return await asked.parts.manager.shelf.alarms(MOST_ALARMS + 1)
+        return await asked.parts.manager.shelf.alarms(MOST_ALARMS)
     except Unavailable as error:
         return [Alarm(kind="matchers", text=str(error))]
 
@@ -112,31 +100,9 @@ async def _builds(asked: Asked) -> list[BuildView]:
 async def _failed(asked: Asked) -> list[Task]:
     """Those of late whose label has no newer task that fared better."""
     tasks = asked.parts.manager.tasks
-    found = (await tasks.find(Wanted(statuses=("error",), created_from=time.time() - FAILED_S), MOST_ALARMS)).tasks
+    found = (await tasks.find(Wanted(statuses=("error",), created_from=time.time() - FAILED_S), MOST_FAILED)).tasks
     newest: dict[str, Task] = {}
     for task in found:
         newest.setdefault(task.label, task)
     last = await asyncio.gather(*(tasks.find(Wanted(label=label), 1) for label in newest))
     return [page.tasks[0] for page in last if page.tasks and page.tasks[0].status == "error"]
-
-
-def notes_of_workers(workers: Counts | None, counts: Mapping[str, int]) -> Iterable[Note]:
-    """What the Dask cluster lacks."""
-    if workers is not None and workers.problem:
-        yield Note(text=workers.problem)
-    elif workers is not None and not workers.workers and counts.get("indexing", 0) + counts.get("pending", 0):
-        yield Note(text="builds wait for workers, and none has joined the scheduler: start `lim indexer` on this machine or "
-                        "another")  # fmt: skip
-
-
-def notes_of(alarms: Sequence[Alarm]) -> list[Note]:
-    """The alarms of bucket and matchers."""
-    return [Note(text=one.text, is_bad=one.kind not in WARNINGS, label=one.label) for one in alarms]
-
-
-def notes_of_failed(tasks: Sequence[Task]) -> list[Note]:
-    """Builds that failed and were not made good."""
-    return [
-        Note(text=f"{one.label}: its newest build failed: {one.detail or one.desc}", is_bad=False, build=one.task_id)
-        for one in tasks
-    ]

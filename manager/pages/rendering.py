@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.notebooks.table import between, nbytes, share
 from pipeline.pages import rendering as shared
@@ -90,7 +91,7 @@ def environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     found.filters |= {"span": span, "clock": clock, "ms": milliseconds, "nbytes": nbytes, "count": shared.count}
-    found.filters |= {"share": share, "between": between, "signed": signed, "sentence": sentence}
+    found.filters |= {"share": share, "between": between, "signed": signed, "sentence": sentence, "coded": coded}
     found.filters |= {"words": STATES.__getitem__, "look": lambda status: CLASSES.get(status, status)}
     return found
 
@@ -127,6 +128,12 @@ def signed(value: float) -> str:
     return "0" if value == 0 else f"{'+' if value > 0 else '−'}{share(abs(value))}"
 
 
-def sentence(text: str) -> str:
+def coded(text: str) -> Markup:
+    """A reason with its full stop, what stands between backticks as code."""
+    text = text if text.endswith(tuple(".:!?")) or not text else f"{text}."
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped
+
+
+def sentence(text: str) -> Markup:
     """A reason as a sentence of its own."""
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(tuple('.:!?')) else '.'}" if text else ""
+    return coded(f"{text[:1].upper()}{text[1:]}")

@@ -14,7 +14,7 @@ from manager.errors import BadRequest, TaskExists
 from manager.pages.asking import Asked
 from manager.pages.builds import said, view_of, views_of
 from manager.tasks.finding import Wanted
-from manager.tasks.task import STATUSES, Task
+from manager.tasks.task import OPEN, STATUSES, Task
 
 PAGE = 50
 MOST_WAITING = 200
@@ -48,6 +48,8 @@ class Filter:
             errors["status"] = f"state: expected one of {', '.join(STATUSES)}, got {self.status!r}"
         since, until = (_day(name, text, errors) for name, text in (("since", self.since), ("until", self.until)))
         before = until + 86_400 if until else 0.0
+        if not self.is_set:  # what is open is in the queue above
+            statuses = tuple(one for one in STATUSES if one not in OPEN)
         return Wanted(label=self.label, statuses=statuses, created_from=since, created_before=before), errors
 
     def way(self, cursor: str) -> str:

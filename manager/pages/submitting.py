@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from manager.checking import Unfit
+from configs.settings import Settings
+from manager.checking import Unfit, checked
 from manager.errors import AlreadyIndexed, NoSuchTask, TaskError, TaskExists
 from manager.pages.asking import Asked
 from manager.submitting import Submission
@@ -39,9 +40,12 @@ async def take(asked: Asked) -> Response:
     fields = {name: asked.fields.get(name, "").strip() for name in FIELDS}
     request_id = str(asked.request.scope.get("request_id", ""))
     try:
-        task = await asked.parts.manager.submit(submission_of(fields, request_id))
-    except (Unfit, Refused) as error:
-        return _form(asked, fields, dict(error.errors), 422)
+        wanted, errors = submission_of(fields, request_id)
+        if errors:
+            return _form(asked, fields, all_wrong(wanted, errors, asked.parts.manager.settings), 422)
+        task = await asked.parts.manager.submit(wanted)
+    except Unfit as error:
+        return _form(asked, fields, error.errors, 422)
     except (TaskExists, AlreadyIndexed) as error:
         return _form(asked, fields, {}, error.status, error)
     except TaskError as error:
@@ -49,8 +53,8 @@ async def take(asked: Asked) -> Response:
     return asked.go(f"builds/{task.task_id}")
 
 
-def submission_of(fields: Mapping[str, str], request_id: str = "") -> Submission:
-    """What the form asks for; raises Refused for what cannot be read at all."""
+def submission_of(fields: Mapping[str, str], request_id: str = "") -> tuple[Submission, dict[str, str]]:
+    """What the form asks for, with what cannot be read at all by field."""
     errors, options = dict[str, str](), dict[str, str]()
     try:
         options = options_of(fields["options"])
@@ -66,12 +70,20 @@ def submission_of(fields: Mapping[str, str], request_id: str = "") -> Submission
         priority = int(fields["priority"] or "0")
     except ValueError:
         errors["priority"] = f"priority: expected a whole number, higher ones go first, got {fields['priority']!r}"
-    if errors:
-        raise Refused(errors)
-    return Submission(
+    wanted = Submission(
         label=fields["label"], source=fields["source"], probes=fields["probes"], options=options, priority=priority,
         again=bool(fields["again"]), request_id=request_id, submitted_by=fields["submitted_by"] or "page",
     )  # fmt: skip
+    return wanted, errors
+
+
+def all_wrong(wanted: Submission, errors: dict[str, str], settings: Settings) -> dict[str, str]:
+    """What cannot be read, with what is wrong about the rest: a person mends it all at once."""
+    try:
+        checked(wanted, settings)
+    except Unfit as error:
+        return error.errors | errors
+    return errors
 
 
 def fields_of(task: Task) -> dict[str, str]:
