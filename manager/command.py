@@ -49,7 +49,7 @@ async def serve(settings: Settings) -> None:
     origin = settings.manager.origin or f"http://{socket.gethostname()}:{at.getsockname()[1]}"
     store = await asyncio.to_thread(bucket, settings.storage)
     service = Service(settings, origin, store)
-    on_signals(service.stopping)
+    on_signals(service.parts.stopping)
     async with serving(application(service.parts), at):
         logger.info("Manager %s listens on port %d.", origin, at.getsockname()[1])
         await service.run()

@@ -28,7 +28,6 @@ class Health:
         self._led = time.monotonic()
         self.leader = ""
         """Address of who leads; empty = nobody, or unknown."""
-        self.stopping = False
 
     async def run(self) -> None:
         """Look for ever."""
@@ -49,8 +48,6 @@ class Health:
 
     def problems(self) -> list[str]:
         """Why it cannot do its work now; empty when it can."""
-        if self.stopping:
-            return ["it is stopping"]
         found = []
         if self._redis_problem:
             found.append(f"the Redis of the tasks does not answer ({self._redis_problem}): is it running?")

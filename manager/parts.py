@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from configs.settings import Settings
+from manager.pages.access import Access
 from manager.submitting import Submission, submit
 
 if TYPE_CHECKING:
@@ -39,6 +41,14 @@ class Parts:
     lease: Lease
     """Who leads; `lease.leads()` says whether this one does."""
     health: Health
+    access: Access
+    """Tokens, with the sessions of browsers."""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the service ends, and streams with it."""
+
+    async def problems(self) -> list[str]:
+        """Why it cannot do its work now; empty when it can."""
+        return ["it is stopping"] if self.stopping.is_set() else self.health.problems()
 
     async def submit(self, wanted: Submission) -> Task:
         """Queue a build; raises what `manager.submitting.submit` does."""

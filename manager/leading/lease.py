@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from configs.settings import Manager
 from manager.errors import StaleLeader
+from manager.leading.ending import ended
 from manager.leading.lock import Lock
 from pipeline.artifact import BUILD, ArtifactError, FenceTooOld, Store, give_fence_back, take_fence
 
@@ -114,44 +115,44 @@ class Lease:
         return fence
 
     async def _keep(self, task: asyncio.Task[None]) -> None:
-        """Renew the lease until the task has ended; end it when we are not sure any more."""
-        pause = EVERY
+        """Renew the lease until the task has ended; end it when we are not sure of the lease any more."""
+        renewing = asyncio.create_task(self._renew(), name="renewing")
         try:
-            while not task.done():
-                await asyncio.wait({task}, timeout=min(pause * self._lease_s, max(0.0, self._until - now())))
-                if task.done():
-                    break
-                if not self._sure():
-                    logger.warning("The lease could not be renewed in time: what the leader did is stopped.")
-                    break
-                pause = await self._renewed()
-                if not pause:
-                    logger.warning("Another has the lease, or a newer fence: what the leader did is stopped.")
-                    break
+            while self._sure() and not (task.done() or renewing.done()):
+                left = self._until - now()
+                await asyncio.wait({task, renewing}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                why = "another has it, or a newer fence" if renewing.done() else "it could not be renewed in time"
+                logger.warning("The lease is lost, %s: what the leader did is stopped.", why)
         finally:
-            await self._end(task)
+            try:
+                await ended([renewing, task], LOOK * self._lease_s)
+            finally:
+                self._say(task)
 
-    async def _renewed(self) -> float:
-        """Share of the lease after which to renew again; 0 when it is lost."""
-        began = now()
-        try:
-            async with asyncio.timeout(EVERY * self._lease_s):
-                held = await self._lock.renew(self.fence)
-        except LOST as error:
-            logger.warning("The lease is not renewed yet (%s: %s).", type(error).__name__, error)
-            return LOOK
-        if held:
-            self._until = began + SURE * self._lease_s
-        return EVERY if held else 0.0
+    async def _renew(self) -> None:
+        """Renew the lease now and again; returns when it is lost."""
+        pause = EVERY
+        while True:
+            await asyncio.sleep(pause * self._lease_s)
+            began = now()
+            try:
+                async with asyncio.timeout(EVERY * self._lease_s):
+                    held = await self._lock.renew(self.fence)
+            except LOST as error:
+                logger.warning("The lease is not renewed yet (%s).", f"{type(error).__name__} {error}".strip())
+                pause = LOOK
+                continue
+            if not held:
+                return
+            self._until, pause = began + SURE * self._lease_s, EVERY
 
     def _sure(self) -> bool:
         return now() < self._until
 
-    async def _end(self, task: asyncio.Task[None]) -> None:
-        """Cancel the task, return when it has ended: nothing new begins before."""
-        task.cancel()
-        while not (await asyncio.wait({task}, timeout=(1 - SURE) * self._lease_s))[0]:
-            logger.error("What the leader did has not ended yet, although it was cancelled.")
+    @staticmethod
+    def _say(task: asyncio.Task[None]) -> None:
+        """Why what the leader did has ended, unless it was cancelled."""
         if task.cancelled():
             return
         error = task.exception()

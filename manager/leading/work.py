@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from manager.parts import Parts
+from manager.retention.retention import Retention
 
 Work = Callable[[int], Coroutine[Any, Any, None]]
 """Runs for as long as we lead, under the fence that it is given."""
@@ -13,5 +14,5 @@ Work = Callable[[int], Coroutine[Any, Any, None]]
 
 def work(parts: Parts) -> tuple[Work, ...]:
     """All of it."""
-    del parts
-    return ()
+    retention = Retention(parts.settings.manager, parts.store, parts.tasks, parts.matchers)
+    return (retention.run,)
