@@ -37,7 +37,7 @@ def up(context: Context, folder: Path | None, s3: bool, workers: int) -> None:
     console = Console(soft_wrap=True)
     stop_in_order()
     with ExitStack() as open_things:
-        with console.status("starting Redis, bucket, Dask and matcher"):
+        with console.status("starting Redis, bucket, Dask, manager and matcher"):
             stack = open_things.enter_context(running(home, context.loaded, s3=s3, workers=workers, kept=True))
         write_private(
             file, f"# pid {os.getpid()}\n# written by `lim up`, removed when it ends\n{stack.settings.read_text()}"
@@ -56,6 +56,7 @@ def _show(console: Console, stack: Stack, file: Path) -> None:
     lines = {
         "Redis": stack.redis_url,
         "bucket": stack.storage.bucket + (f" at {stack.storage.endpoint_url}" if stack.storage.endpoint_url else ""),
+        "manager": stack.manager_url,
         "Dask dashboard": stack.dashboard,
         "matcher": f"{stack.matcher_url}/healthcheck",
         "logs": str(stack.logs),

@@ -17,7 +17,7 @@ import numpy as np
 from waiting import wait_until
 
 from manager.embedded.processes import Child
-from manager.embedded.stack import lim
+from manager.embedded.python import lim
 from pipeline.generate.faces import Generator
 
 QUICK = "build.partition_rows=1000\nquality.mated_probes=600\nquality.non_mates=300\nquality.added_fnir=0.01"

@@ -60,10 +60,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Marked]:
 
 def test_addresses_are_printed_and_answer(running: Marked) -> None:
     shown = dict(line.split(": ", 1) for line in running.said.splitlines() if re.match(r"[A-Za-z ]+: ", line))
-    assert set(shown) == {"Redis", "bucket", "Dask dashboard", "matcher", "logs", "settings"}
+    assert set(shown) == {"Redis", "bucket", "manager", "Dask dashboard", "matcher", "logs", "settings"}
     with redis.Redis.from_url(shown["Redis"]) as client:
         assert client.ping()
-    for name in ("Dask dashboard", "matcher"):
+    for name in ("manager", "Dask dashboard", "matcher"):
         with urllib.request.urlopen(shown[name], timeout=10) as reply:  # noqa: S310 - loopback
             assert reply.status == 200
     assert Path(shown["bucket"]).is_dir()

@@ -23,7 +23,8 @@ from manager.demo import steps
 from manager.demo.commands import command
 from manager.demo.plan import LABEL, Wishes
 from manager.embedded.processes import Child, StackError, free_port
-from manager.embedded.stack import Stack, healthy, lim
+from manager.embedded.python import healthy, lim
+from manager.embedded.stack import Stack
 from pipeline.artifact import index_prefix, open_store, publish, read_manifest
 
 WATCHED = "watched"

@@ -26,7 +26,7 @@ def bench_stack(loaded: Loaded) -> Iterator[Stack]:
     stop_in_order()
     with (
         tempfile.TemporaryDirectory(prefix="lim-bench-", ignore_cleanup_errors=True) as folder,
-        running(Path(folder), loaded) as stack,
+        running(Path(folder), loaded, manager=False) as stack,
     ):
         yield stack
 

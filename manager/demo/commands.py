@@ -14,8 +14,9 @@ from typing import Any
 from rich.console import Console
 
 from manager.embedded.processes import StackError, dying_with_us
+from manager.embedded.python import lim
 from manager.embedded.settings_file import OURS
-from manager.embedded.stack import Stack, lim
+from manager.embedded.stack import Stack
 
 LOOK_S = 0.5
 """Seconds between looks at whether the servers live while a command runs."""

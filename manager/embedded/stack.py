@@ -1,15 +1,13 @@
-"""The embedded stack: Redis-protocol server, bucket, Dask workers, matcher, each a process of its own."""
+"""The embedded stack: Redis-protocol server, bucket, Dask workers, manager, matcher, each a process of its own."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +16,10 @@ from configs.load import Loaded
 from configs.settings import Storage
 from manager.embedded.interrupting import cleaning_up
 from manager.embedded.processes import Child, StackError, free_port
+from manager.embedded.python import Ports, Wanted, start_python
 from manager.embedded.seaweed import start_seaweed
-from manager.embedded.settings_file import OURS, settings_text, write_private
+from manager.embedded.settings_file import settings_text, write_private
 from manager.embedded.valkey import start_valkey
-
-READY_S = 60.0
-"""Python processes on a busy laptop may take their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +33,7 @@ class Stack:
     scheduler: str
     dashboard: str
     matcher_port: int
+    manager_port: int
     settings: Path
     """A settings file that leads to all of it."""
     environ: dict[str, str] = field(repr=False)
@@ -53,6 +50,11 @@ class Stack:
         """The matcher's HTTP address."""
         return f"http://127.0.0.1:{self.matcher_port}"
 
+    @property
+    def manager_url(self) -> str:
+        """The manager's HTTP address: API and pages."""
+        return f"http://127.0.0.1:{self.manager_port}"
+
     def page(self, path: str) -> str:
         """A page of the matcher."""
         with urllib.request.urlopen(f"{self.matcher_url}{path}", timeout=30) as reply:  # noqa: S310 - our own process
@@ -68,16 +70,14 @@ class Stack:
         cleaning_up(self.children.values())
 
 
-def lim(*arguments: str) -> list[str]:
-    """The command line of a `lim` command in this environment."""
-    return [sys.executable, "-m", "configs.cli", *arguments]
-
-
 @contextmanager
-def running(folder: Path, loaded: Loaded, *, s3: bool = False, workers: int = 0, kept: bool = False) -> Iterator[Stack]:
+def running(
+    folder: Path, loaded: Loaded, *, s3: bool = False, workers: int = 0, kept: bool = False, manager: bool = True
+) -> Iterator[Stack]:
     """The stack, with its data in `folder`; everything has stopped, matcher first, when the block ends.
 
     `kept`: whether Redis writes a log, because somebody will start a stack in this folder again.
+    `manager`: whether there is one; what is measured without it has the machine to itself.
     Settings in force beyond addresses are taken over.  Raises StackError when a process does not start,
     or when another stack runs in this folder.
     """
@@ -85,7 +85,7 @@ def running(folder: Path, loaded: Loaded, *, s3: bool = False, workers: int = 0,
     children: dict[str, Child] = {}
     with _alone(folder), ExitStack() as stack:
         try:
-            yield _started(folder, loaded, stack, children, _Wishes(s3, workers, kept))
+            yield _started(folder, loaded, stack, children, _Wishes(s3, workers, kept, manager))
         finally:
             cleaning_up(children.values())
 
@@ -96,6 +96,7 @@ class _Wishes(NamedTuple):
     s3: bool
     workers: int
     kept: bool
+    manager: bool
 
 
 def _started(folder: Path, loaded: Loaded, ending: ExitStack, children: dict[str, Child], wishes: _Wishes) -> Stack:
@@ -111,29 +112,15 @@ def _started(folder: Path, loaded: Loaded, ending: ExitStack, children: dict[str
         keys = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
     else:
         Path(storage.bucket).mkdir(exist_ok=True)
-    file, port = folder / "settings.toml", free_port()
-    places = _places(folder, redis.url, storage, keys) | {"http.matcher_port": port}
-    write_private(file, settings_text(loaded, places))
-    environ = keys | {"LIM_SETTINGS": str(file), "DASK_TEMPORARY_DIRECTORY": str(folder / "dask")}
-    # both take seconds to start, so they start side by side; stopped in reverse order
-    dask = folder / "dask.json"
-    dask.unlink(missing_ok=True)
-    cluster = lim("cluster", "--workers", str(wishes.workers), "--address-file", str(dask))
-    for name, command in (("dask", cluster), ("matcher", lim("matcher"))):
-        children[name] = Child(name, command, logs / f"{name}.log", environ, without=(OURS,)).start()
-        ending.callback(children[name].stop)
-    children["dask"].wait_ready(dask.exists, READY_S)
-    children["matcher"].wait_ready(lambda: healthy(port), READY_S)
-    found = json.loads(dask.read_text())
-    write_private(file, settings_text(loaded, places | {"dask.scheduler": found["scheduler"]}))
-    return Stack(folder, redis.url, storage, found["scheduler"], found["dashboard"], port, file, environ, children)
-
-
-def healthy(port: int) -> bool:
-    """Whether a matcher says that it is ready."""
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=2) as reply:
-        return bool(reply.status == 200)
-    return False
+    environ = keys | {"LIM_SETTINGS": str(folder / "settings.toml"), "DASK_TEMPORARY_DIRECTORY": str(folder / "dask")}
+    ports = Ports(free_port(), free_port(), free_port())
+    places = _places(folder, redis.url, storage, keys) | ports.places()
+    write_private(folder / "settings.toml", settings_text(loaded, places))
+    dashboard = start_python(folder, environ, children, ending, Wanted(wishes.workers, ports, wishes.manager))
+    return Stack(
+        folder, redis.url, storage, ports.scheduler_url, dashboard, ports.matcher, ports.manager, folder / "settings.toml",
+        environ, children,
+    )  # fmt: skip
 
 
 def _places(folder: Path, redis_url: str, storage: Storage, keys: Mapping[str, str]) -> dict[str, str | int]:

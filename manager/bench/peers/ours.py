@@ -15,8 +15,8 @@ import numpy as np
 
 from manager.bench.peers.engine import Engine, Floats, Knobs, Numbers, Site
 from manager.embedded.processes import dying_with_us
+from manager.embedded.python import lim
 from manager.embedded.settings_file import OURS
-from manager.embedded.stack import lim
 from pipeline.artifact import Cache, Manifest, Point, open_store, read_head, read_manifest
 from pipeline.device.threads import set_threads
 from pipeline.search.index import Index
