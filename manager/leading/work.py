@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from manager.builds.builds import Builds
 from manager.parts import Parts
 from manager.retention.retention import Retention
 
@@ -15,4 +16,5 @@ Work = Callable[[int], Coroutine[Any, Any, None]]
 def work(parts: Parts) -> tuple[Work, ...]:
     """All of it."""
     retention = Retention(parts.settings.manager, parts.store, parts.tasks, parts.matchers)
-    return (retention.run,)
+    builds = Builds(parts.settings, parts.tasks, parts.matchers, parts.origin)
+    return (lambda fence: builds.run(fence, parts.lease.remaining), retention.run)
