@@ -7,6 +7,8 @@ from typing import Any
 
 from manager.builds.builds import Builds
 from manager.parts import Parts
+from manager.planner.planner import Planner
+from manager.planner.planning import Around
 from manager.retention.retention import Retention
 
 Work = Callable[[int], Coroutine[Any, Any, None]]
@@ -14,7 +16,9 @@ Work = Callable[[int], Coroutine[Any, Any, None]]
 
 
 def work(parts: Parts) -> tuple[Work, ...]:
-    """All of it."""
+    """All of it.  Raises ConfigError for plans that cannot be."""
     retention = Retention(parts.settings.manager, parts.store, parts.tasks, parts.matchers)
     builds = Builds(parts.settings, parts.tasks, parts.matchers, parts.origin)
-    return (lambda fence: builds.run(fence, parts.lease.remaining), retention.run)
+    around = Around(tasks=parts.tasks, redis=parts.redis, store=parts.store, submit=parts.submit, origin=parts.origin)
+    planner = Planner(parts.settings, around)
+    return (lambda fence: builds.run(fence, parts.lease.remaining), planner.run, retention.run)
