@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.notebooks.scales import Scale, named
 
 WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 84, 18, 12, 62
+LEFT, RIGHT, TOP, BOTTOM = 100, 18, 12, 62
 """Pixels around the drawing, for ticks and the names of the axes."""
 
 Places = Sequence[tuple[float, float]]

@@ -19,13 +19,13 @@ WARNINGS = ("drift", "not_polling")
 """Kinds of alarms that ask for a look, while everything is served."""
 
 TOGETHER = {
-    "unserved": "of {} labels no matcher has loaded the index that is to serve: start a matcher, or give them more memory",
-    "missing_shards": "of {} labels some shards are held by no matcher: start a matcher, or give them more memory",
-    "missing_index": "of {} labels the index that is to serve is gone: roll back to another version, or build them again",
-    "unreadable": "of {} labels the index that is to serve cannot be read: roll back to another version, or build them again",
-    "not_loaded": "of {} labels a matcher cannot load the index: their pages say why",
-    "drift": "live recall of {} labels lies below what their builds measured: build them again, or roll back",
-    "failed": "the newest builds of {} labels failed: try them again when what they name is put right",
+    "unserved": "Of {} labels no matcher has loaded the index that is to serve: start a matcher, or give them more memory",
+    "missing_shards": "Of {} labels some shards are held by no matcher: start a matcher, or give them more memory",
+    "missing_index": "Of {} labels the index that is to serve is gone: roll back to another version, or build them again",
+    "unreadable": "Of {} labels the index that is to serve cannot be read: roll back to another version, or build them again",
+    "not_loaded": "Of {} labels a matcher cannot load the index: their pages say why",
+    "drift": "Live recall of {} labels lies below what their builds measured: build them again, or roll back",
+    "failed": "The newest builds of {} labels failed: try them again when what they name is put right",
 }
 """By kind, what is said of several labels."""
 
@@ -62,7 +62,9 @@ def notes_of(alarms: Sequence[Alarm], *, whole: bool = True) -> list[Note]:
 
 def note_of(alarm: Alarm, labels: tuple[str, ...]) -> Note:
     """One alarm, with the way to these labels."""
-    return Note(text=alarm.text, is_bad=alarm.kind not in WARNINGS, labels=labels)
+    is_named = alarm.label or alarm.matcher_id  # a name that the text begins with stays as it is
+    text = alarm.text if is_named else capital(alarm.text)
+    return Note(text=text, is_bad=alarm.kind not in WARNINGS, labels=labels)
 
 
 def notes_of_failed(tasks: Sequence[Task]) -> list[Note]:
@@ -78,10 +80,15 @@ def notes_of_failed(tasks: Sequence[Task]) -> list[Note]:
 def notes_of_workers(workers: Counts | None, counts: Mapping[str, int]) -> Iterable[Note]:
     """What the Dask cluster lacks; `counts` are tasks by state."""
     if workers is not None and workers.problem:
-        yield Note(text=workers.problem)
+        yield Note(text=capital(workers.problem))
     elif workers is not None and not workers.workers and counts.get("indexing", 0) + counts.get("pending", 0):
-        yield Note(text="builds wait for workers, and none has joined the scheduler: start `lim indexer` on this machine or "
+        yield Note(text="Builds wait for workers, and none has joined the scheduler: start `lim indexer` on this machine or "
                         "another")  # fmt: skip
+
+
+def capital(text: str) -> str:
+    """With a capital at the beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def _together(kind: str, names: list[str], *, whole: bool, is_bad: bool | None = None) -> Note:

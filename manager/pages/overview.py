@@ -13,7 +13,7 @@ from manager.errors import Unavailable
 from manager.pages.asking import Asked
 from manager.pages.builds import BuildView, views_of
 from manager.pages.cluster import Counts
-from manager.pages.notes import Note, notes_of, notes_of_failed, notes_of_workers
+from manager.pages.notes import Note, capital, notes_of, notes_of_failed, notes_of_workers
 from manager.shelf.rows import Alarm
 from manager.tasks.finding import Wanted
 from manager.tasks.task import Task
@@ -63,8 +63,8 @@ async def gathered(asked: Asked) -> Overview:
         counts = await parts.tasks.counts()
         tasks, failed = await _builds(asked), await _failed(asked)
     except Unavailable as error:
-        notes.append(Note(text=str(error)))
-    notes += [Note(text=one) for one in parts.health.alarms()]
+        notes.append(Note(text=capital(str(error))))
+    notes += [Note(text=capital(one)) for one in parts.health.alarms()]
     notes += notes_of_workers(workers, counts)
     notes += [*notes_of(alarms, whole=len(alarms) < MOST_ALARMS), *notes_of_failed(failed)]
     return Overview(

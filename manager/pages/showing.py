@@ -136,5 +136,5 @@ def _day(name: str, text: str, errors: dict[str, str]) -> float:
     try:
         return datetime.strptime(text, "%Y-%m-%d").astimezone().timestamp() if text else 0.0
     except ValueError:
-        errors[name] = f"{name}: expected a day as 2024-05-31, got {text!r}"
+        errors[name] = f"expected a day as 2024-05-31, got {text!r}"
         return 0.0
