@@ -22,6 +22,7 @@ from pipeline.publishing import clean_up, publish_index, published
 from pipeline.spec import BuildSpec, Terms
 from pipeline.stage import Done, Item, Runner, Stage, marker
 from pipeline.stages import BUILD
+from pipeline.whole import WHOLE, whole
 from pipeline.workspace import Work
 
 
@@ -71,8 +72,8 @@ def build(
     stages: dict[str, dict[str, float]] = {}
     if "done/publish/all" not in work.keys("done/publish/"):
         chosen = runner()
-        for stage in BUILD:
-            if stage.run is publish_index:
+        for stage in WHOLE if order.whole else BUILD:
+            if stage.run in (publish_index, whole):
                 work = replace(work, spec=replace(work.spec, terms=terms()))
             stages[stage.name] = run_stage(stage, work, chosen, progress)
     manifest = patiently(lambda: published(work), settings.storage.patience_s)
@@ -103,6 +104,7 @@ def begin(store: Store, spec: BuildSpec) -> BuildSpec:
         spec, index_id=spec.index_id or str(uuid.uuid4()), created=datetime.now(UTC).isoformat(timespec="seconds")
     )
     kept: Any = Work(store, spec).create_json("spec.json", json.loads(fresh.to_json()))
+    Work(store, spec).write("begun", b"")  # whoever sweeps up after dead builds sees that this one lives again
     started = BuildSpec.from_json(json.dumps(kept).encode())
     return replace(spec, index_id=started.index_id, created=started.created)
 
