@@ -45,8 +45,10 @@ def connect(url: str, *, text: bool = True, tries: int = TRIES) -> Redis:
     """
     options: dict[str, Any] = {
         "protocol": 2, "decode_responses": text, "socket_timeout": REPLY_S, "socket_connect_timeout": CONNECT_S,
-        "socket_keepalive": True, "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), tries), "health_check_interval": 0,
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), tries), "health_check_interval": 0,
     }  # fmt: skip
+    if not url.startswith("unix:"):
+        options["socket_keepalive"] = True
     if "+sentinel://" not in url:
         redis: Redis = Redis.from_url(url, **options)
         return redis
