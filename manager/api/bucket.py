@@ -12,11 +12,10 @@ from manager.parts import Parts
 async def indexes(request: Request, parts: Parts) -> Response:
     """Stored indexes: by label, newest first."""
     query = Query.of(request, "prefix", "limit", "cursor")
-    limit, offset = query.limit, query.offset
-    # one more than a page tells whether there is another
-    found = await parts.shelf.indexes(query.text("prefix"), offset, limit + 1)
-    more = str(offset + limit) if len(found) > limit else None
-    return JSONResponse({"indexes": [one.to_json() for one in found[:limit]], "next": more})
+    found = await parts.shelf.indexes(query.text("prefix"), query.offset, query.limit)
+    # a page lacks those that heads still name and that were removed, so that its length tells nothing
+    more = query.page(parts.shelf.count_indexes(query.text("prefix")))
+    return JSONResponse({"indexes": [one.to_json() for one in found], "next": more})
 
 
 async def newest(request: Request, parts: Parts) -> Response:
