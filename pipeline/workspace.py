@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,12 @@ class Work:
 
     bucket: Store
     spec: BuildSpec
+    prefix: str = field(init=False, repr=False)
+    """Where this build's keys begin; another configuration has another hash, so it is never believed."""
 
-    @property
-    def prefix(self) -> str:
-        """Where this build's keys begin; another configuration has another hash, so it is never believed."""
-        return f"work/{self.spec.work_hash}/"
+    def __post_init__(self) -> None:
+        # once, since every key begins with it
+        object.__setattr__(self, "prefix", f"work/{self.spec.work_hash}/")
 
     def read(self, key: str) -> bytes:
         """The whole object; raises ArtifactMissing."""
@@ -32,7 +33,7 @@ class Work:
 
     def write(self, key: str, data: bytes | memoryview) -> None:
         """Write or overwrite a whole object."""
-        self.bucket.write(self.prefix + key, data)
+        self.bucket.put(self.prefix + key, (data,))
 
     def create_json(self, key: str, value: Any) -> Any:
         """Write a decision once: returns `value`, or what an earlier run decided."""
@@ -52,7 +53,7 @@ class Work:
         header, laid = io.BytesIO(), np.asarray(array, order="C")
         np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(laid))
         body = laid.data.cast("B") if laid.size else b""  # as it lies in memory: no copy is made of it
-        self.bucket.write_from(self.prefix + key, (header.getbuffer(), body))
+        self.bucket.put(self.prefix + key, (header.getbuffer(), body))
 
     def load(self, key: str) -> NDArray[Any]:
         """Read a `.npy` object; the array is read-only and shares the bytes that were read."""

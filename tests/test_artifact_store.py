@@ -94,6 +94,16 @@ class TestContract:
         assert store.write_from("a/key", [b"shorter"]).nbytes == 7
         assert store.read("a/key") == b"shorter"
 
+    @pytest.mark.parametrize("nbytes", [0, 5, 9 << 20])
+    def test_put_without_a_checksum(self, store: Store, nbytes: int) -> None:
+        head, body = b"head", memoryview(os.urandom(nbytes))
+        for key in ("new", "old"):
+            store.write("old", b"another")
+            assert store.put(key, (head, body)) == 4 + nbytes
+            assert store.read(key) == head + bytes(body)
+        assert store.put("old", iter([b"stream"])) == 6
+        assert (store.read("old"), store.keys()) == (b"stream", ["new", "old"])
+
     @pytest.mark.parametrize("error", [ZeroDivisionError, FileNotFoundError])
     def test_a_stream_that_fails_leaves_what_was_there(self, store: Store, error: type[Exception]) -> None:
         def pieces() -> Iterator[bytes]:
@@ -102,8 +112,9 @@ class TestContract:
 
         store.write("old", b"old")
         for key in ("old", "new"):
-            with pytest.raises(error):
-                store.write_from(key, pieces())
+            for write in (store.write_from, store.put):
+                with pytest.raises(error):
+                    write(key, pieces())
         assert store.keys() == ["old"]
         assert store.read("old") == b"old"
 

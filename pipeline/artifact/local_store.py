@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from pipeline.artifact.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from pipeline.artifact.files import Data, Entry, File
+from pipeline.artifact.files import Data, Entry, File, Summed
 from pipeline.artifact.store import Store
 
 HIDDEN = "."
@@ -63,18 +62,24 @@ class LocalStore(Store):
 
     def write_from(self, key: str, chunks: Iterable[Data]) -> File:
         """See `Store.write_from`."""
-        with self._temporary(key, chunks) as (part, file):
+        summed = Summed(chunks)
+        self.put(key, summed)
+        return summed.file(key)
+
+    def put(self, key: str, chunks: Iterable[Data]) -> int:
+        """See `Store.put`."""
+        with self._temporary(key, chunks) as (part, nbytes):
             part.replace(self._path(key))
-            return file
+            return nbytes
 
     def create(self, key: str, data: Data) -> File:
         """See `Store.create`."""
-        with self._temporary(key, (data,)) as (part, file):
+        with self._temporary(key, (data,)) as (part, _):
             try:
                 os.link(part, self._path(key))
             except FileExistsError:
                 raise ArtifactExists(f"{key}: is there already in {self.url}") from None
-            return file
+        return File.of(key, data)
 
     def read_entry(self, key: str) -> tuple[bytes, str]:
         """See `Store.read_entry`.  One open file gives bytes and state, whatever is renamed meanwhile."""
@@ -149,18 +154,17 @@ class LocalStore(Store):
         return self._root / key
 
     @contextmanager
-    def _temporary(self, key: str, chunks: Iterable[Data]) -> Iterator[tuple[Path, File]]:
+    def _temporary(self, key: str, chunks: Iterable[Data]) -> Iterator[tuple[Path, int]]:
         part = self._path(key).with_name(f"{HIDDEN}{uuid.uuid4().hex}")
-        digest, nbytes = hashlib.sha256(), 0
+        nbytes = 0
         out = self._opened(key, part)
         try:
             with out:
                 for chunk in chunks:  # an error of the stream is its own, not one of this bucket
-                    digest.update(chunk)
                     with _translated(key, self._root):
                         nbytes += _written(out, chunk)
             with _translated(key, self._root):
-                yield part, File(key, nbytes, digest.hexdigest())
+                yield part, nbytes
         finally:
             part.unlink(missing_ok=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 from pipeline.artifact.busy import unavailable
 from pipeline.artifact.errors import ArtifactChanged, ArtifactError, ArtifactExists, ArtifactMissing, StoreUnavailable
-from pipeline.artifact.files import Data, Entry, File
+from pipeline.artifact.files import Data, Entry, File, Summed
 from pipeline.artifact.store import CHUNK, Store
 
 CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
@@ -69,13 +68,21 @@ class S3Store(Store):
         return File.of(key, data)
 
     def write_from(self, key: str, chunks: Iterable[Data]) -> File:
-        """See `Store.write_from`.  A multipart upload, aborted when the stream fails."""
-        digest, nbytes = hashlib.sha256(), 0
+        """See `Store.write_from`."""
+        summed = Summed(chunks)
+        self.put(key, summed)
+        return summed.file(key)
+
+    def put(self, key: str, chunks: Iterable[Data]) -> int:
+        """See `Store.put`.  One request where little is given whole, else a multipart upload, aborted when it fails."""
+        if isinstance(chunks, tuple) and sum(memoryview(chunk).nbytes for chunk in chunks) <= CHUNK:
+            self._put(key, whole := b"".join(chunks))
+            return len(whole)
+        nbytes = 0
         with self._translated(key):
             out = self._fs.open(self._path(key), "wb", autocommit=False, block_size=CHUNK)
         try:
             for chunk in chunks:  # an error of the stream is its own, not one of this bucket
-                digest.update(chunk)
                 with self._translated(key):
                     nbytes += out.write(chunk)
             with self._translated(key):
@@ -88,7 +95,7 @@ class S3Store(Store):
             raise
         if nbytes == 0:  # a multipart upload needs a part
             self._put(key, b"")
-        return File(key, nbytes, digest.hexdigest())
+        return nbytes
 
     def create(self, key: str, data: Data) -> File:
         """See `Store.create`."""

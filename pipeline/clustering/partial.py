@@ -21,7 +21,7 @@ def write(work: Work, key: str, partial: Partial) -> None:
     """Save a partial sum."""
     head = np.append(partial.sizes, partial.objective).astype("<i8")
     sums = np.ascontiguousarray(partial.sums, "<i8")
-    work.bucket.write_from(work.prefix + key, (head.data.cast("B"), sums.data.cast("B")))
+    work.bucket.put(work.prefix + key, (head.data.cast("B"), sums.data.cast("B")))
 
 
 def added(work: Work, keys: Sequence[str], cells: int, out: int) -> Partial:

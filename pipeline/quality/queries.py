@@ -63,4 +63,4 @@ def save(work: Work, queries: Queries) -> None:
         for start in range(0, len(queries), BLOCK):
             yield np.ascontiguousarray(queries[start : start + BLOCK]).data.cast("B")
 
-    work.bucket.write_from(work.prefix + KEY, blocks())
+    work.bucket.put(work.prefix + KEY, blocks())

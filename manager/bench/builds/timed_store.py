@@ -94,23 +94,11 @@ class Timed(Store):
 
     def write_from(self, key: str, chunks: Iterable[Data]) -> File:
         """See `Store.write_from`."""
-        elsewhere = 0.0
+        return self._streaming(chunks, lambda made: self._store.write_from(key, made), lambda file: file.nbytes)
 
-        def made() -> Iterator[Data]:
-            nonlocal elsewhere
-            source = iter(chunks)
-            while True:
-                began = time.perf_counter()
-                chunk = next(source, None)
-                elsewhere += time.perf_counter() - began
-                if chunk is None:
-                    return
-                yield chunk
-
-        began = time.perf_counter()
-        file = self._store.write_from(key, made())
-        _count(Spent(written=file.nbytes, write_s=time.perf_counter() - began - elsewhere))
-        return file
+    def put(self, key: str, chunks: Iterable[Data]) -> int:
+        """See `Store.put`."""
+        return self._streaming(chunks, lambda made: self._store.put(key, made), lambda nbytes: nbytes)
 
     def create(self, key: str, data: Data) -> File:
         """See `Store.create`."""
@@ -137,6 +125,25 @@ class Timed(Store):
         data = call()
         _count(Spent(read=len(data), read_s=time.perf_counter() - began))
         return data
+
+    def _streaming(self, chunks: Iterable[Data], call: Callable[[Iterable[Data]], T], size: Callable[[T], int]) -> T:
+        elsewhere = 0.0
+
+        def made() -> Iterator[Data]:
+            nonlocal elsewhere
+            source = iter(chunks)
+            while True:
+                began = time.perf_counter()
+                chunk = next(source, None)
+                elsewhere += time.perf_counter() - began
+                if chunk is None:
+                    return
+                yield chunk
+
+        began = time.perf_counter()
+        found = call(chunks if isinstance(chunks, tuple) else made())  # what is given whole is not made meanwhile
+        _count(Spent(written=size(found), write_s=time.perf_counter() - began - elsewhere))
+        return found
 
     def _other(self, call: Callable[[], T]) -> T:
         began = time.perf_counter()
