@@ -15,6 +15,7 @@ from pipeline.build import Built, Progress
 from pipeline.order import Order
 from pipeline.stage import Done, Item, Runner, Stage
 from pipeline.stages import BUILD
+from pipeline.whole import WHOLE
 from pipeline.workspace import Work
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Announced:
         self._say({"event": "failed", "error": without_password(said)})
 
     def _began(self) -> dict[str, Any]:
-        names = [stage.name for stage in BUILD]
+        names = [stage.name for stage in (WHOLE if self.order.whole else BUILD)]
         source = without_password(self.order.source)
         return {"event": "began", "source": source, "stages": names, "client": self.client, "at": time.time()}
 

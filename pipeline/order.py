@@ -20,6 +20,8 @@ class Order:
     probes: str = ""
     index_id: str = ""
     """The id that the index is to have; empty = a new one, or that of the build that is continued."""
+    whole: bool = False
+    """Whether the list is so short that all stages are one item."""
 
 
 def check_label(label: str) -> None:

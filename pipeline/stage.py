@@ -79,10 +79,14 @@ def _once(stage: Stage, work: Work, item: Item, started: float, spent: Callable[
     with pinned(work.spec.build.threads_per_task):
         rows = stage.run(work, item.value)
     done = Done(item.key, rows, time.monotonic() - started, spent())
-    work.write(
-        marker(stage, item.key), json.dumps({"rows": rows, "seconds": done.seconds, "cpu_s": done.cpu_s}).encode()
-    )
+    leave_marker(stage, work, done)
     return done
+
+
+def leave_marker(stage: Stage, work: Work, done: Done) -> None:
+    """Say that an item is done; what it wrote is whole."""
+    fields = {"rows": done.rows, "seconds": done.seconds, "cpu_s": done.cpu_s}
+    work.write(marker(stage, done.key), json.dumps(fields).encode())
 
 
 def serial(stage: Stage, work: Work, items: list[Item], report: Callable[[Done], None]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import cache
 from importlib.resources import files
 from itertools import islice
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from pipeline.census import rejects
 from pipeline.clustering.balance import balances
@@ -50,8 +51,6 @@ def write_report(work: Work, trial: Trial, decided: Decision, answers: Answers) 
         fpir=decided.quality["fpir"],
     )  # fmt: skip
     pictures, scripts = plots.html()
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("pipeline.quality").joinpath("report.html.j2").read_text(encoding="utf-8"))
     first = list(islice(rejects(work), SHOWN_REJECTS))
     shown = {
         "rejects": first,
@@ -61,8 +60,14 @@ def write_report(work: Work, trial: Trial, decided: Decision, answers: Answers) 
         "rows_per_person": ROWS_PER_PERSON,
         "shards": next(one.shards for one in candidates(work) if one.name == decided.name),
     }
-    page = template.render(**data, **shown, decided=decided, threads=spec.build.threads_per_task)
+    page = _template().render(**data, **shown, decided=decided, threads=spec.build.threads_per_task)
     work.write("report.html", page.encode())
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files("pipeline.quality").joinpath("report.html.j2").read_text(encoding="utf-8"))
 
 
 def measures(trial: Trial, answers: Answers) -> dict[str, Any]:
