@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as TooSlow
 
 from configs.settings import Settings
 from manager.errors import Unavailable
+from manager.sending import cancellable
 from manager.sentinel_url import Sentinels
 
 REPLY_S = 5.0
@@ -51,14 +52,14 @@ def connect(url: str, *, text: bool = True, tries: int = TRIES) -> Redis:
         options["socket_keepalive"] = True
     if "+sentinel://" not in url:
         redis: Redis = Redis.from_url(url, **options)
-        return redis
+        return cancellable(redis)
     named = Sentinels.read(url)
     asking = {"socket_timeout": CONNECT_S, "socket_connect_timeout": CONNECT_S, "retry": Retry(ExponentialBackoff(), 0)}
     kind: Any = Sentinel  # which has no types
     found: Redis = kind(named.hosts, sentinel_kwargs={**asking, **named.asking}, **options).master_for(
         named.master, **named.options
     )
-    return found
+    return cancellable(found)
 
 
 @contextmanager
