@@ -80,7 +80,8 @@ def chosen(report: Report) -> dict[str, Any]:
 
 
 def _speed(point: dict[str, Any], batch: int, figure: str) -> float | None:
-    return next((float(one[figure]) for one in point.get("speeds", ()) if one["batch"] == batch), None)
+    measured: dict[str, Any] = next((one for one in point.get("speeds", ()) if one["batch"] == batch), {})
+    return measured.get(figure)
 
 
 def _both(before: Report, after: Report, points: Callable[[Report], list[tuple[float, float]]],

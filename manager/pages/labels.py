@@ -62,6 +62,8 @@ async def change(asked: Asked) -> Response:
             await shelf.roll(name, index_id)
         elif do == "delete":
             await shelf.delete(name, index_id)
+        else:
+            raise _unknown(do)
     except (InUse, Unreadable) as error:
         return await _asked(asked, do, name, index_id, str(error))
     way = asked.frame.label(name)
@@ -79,13 +81,12 @@ async def report(asked: Asked) -> Response:
 
 
 async def _asked(asked: Asked, do: str, name: str, index_id: str, refused: str = "") -> Response:
-    view = await asked.parts.manager.shelf.label(name)
-    versions = versions_of(view)
+    if do not in ("serve", "delete"):
+        raise _unknown(do)
+    versions = versions_of(await asked.parts.manager.shelf.label(name))
     version = next((one for one in versions if one.index.index_id == index_id), None)
     if version is None:
         raise NoSuchIndex(f"{index_id}: {name!r} has no such version")
-    if do not in ("serve", "delete"):
-        raise HTTPException(400, f"do: expected serve or delete, got {do!r}")
     heading, button = _words(do, name, version)
     if not refused and do == "delete" and not version.can_go:
         refused = f"it cannot be deleted: {version.why_kept}"
@@ -96,6 +97,10 @@ async def _asked(asked: Asked, do: str, name: str, index_id: str, refused: str =
         "change.html.j2", status=409 if refused else 200, do=do, label=name, version=version, serving=serving,
         heading=heading, button=button, refused=refused,
     )  # fmt: skip
+
+
+def _unknown(do: str) -> HTTPException:
+    return HTTPException(400, f"do: expected serve or delete, got {do!r}")
 
 
 def _words(do: str, name: str, version: VersionView) -> tuple[str, str]:

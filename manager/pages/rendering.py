@@ -131,7 +131,7 @@ def signed(value: float) -> str:
 def coded(text: str) -> Markup:
     """A reason with its full stop, what stands between backticks as code."""
     text = text if text.endswith(tuple(".:!?")) or not text else f"{text}."
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def sentence(text: str) -> Markup:
