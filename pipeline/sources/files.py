@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from pipeline.sources.normalise import Scale, normalise
 from pipeline.sources.npy_file import Npy, beside
 from pipeline.sources.npz_file import Npz
 from pipeline.sources.parquet_file import Parquet
-from pipeline.sources.places import Found, Place, find, look
+from pipeline.sources.places import Found, Place, find, look, neighbours
 from pipeline.sources.rows import InputFile, Listing, Piece, Range, Reject, Rows, cut, fingerprint, joined
+
+Made = TypeVar("Made")
 
 REQUESTS = 16
 """Files whose headers are read at one time: what takes long is a remote store's answer."""
@@ -44,13 +46,11 @@ class FileSource:
     def listing(self) -> Listing:
         """Read names and headers.  Raises SourceMismatch when files differ in dimension, dtype, ids or version."""
         files = self._files()
-        with ThreadPoolExecutor(REQUESTS, "listing") as pool:
-            heads = list(pool.map(self._head, files))
-            states = list(pool.map(self._state, (file.url for file in files)))
+        heads = _each(self._head, files)
         alike(files, heads)
         inputs = tuple(
-            InputFile(file.url, file.nbytes, state, head.rows)
-            for file, head, state in zip(files, heads, states, strict=True)
+            InputFile(file.url, file.nbytes, self._listed(file), head.rows)
+            for file, head in zip(files, heads, strict=True)
         )
         rows = sum(head.rows for head in heads)
         if not rows:
@@ -97,6 +97,9 @@ class FileSource:
     def _head(self, file: Found) -> Head:
         return FORMATS[ending(file.name)].head(self.place.at(file.url), file, self.columns)
 
+    def _listed(self, file: Found) -> str:
+        return self._state(file.url) if file.beside is None else state([file, *file.beside.values()])
+
     def _state(self, url: str) -> str:
         return state(map(look, together(self.place.at(url), self.columns)))
 
@@ -107,8 +110,29 @@ class FileSource:
         if not files:
             names = ", ".join(file.name for file in found[:3])
             raise SourceMissing(f"{self.place.url}: expected files that end in {', '.join(FORMATS)}, found {names}")
-        urls = {file.url for file in files}
-        return [file for file in files if not is_beside(file.url, urls, named(self.columns))]
+        by_url = {file.url: file for file in files}
+        mine = [file for file in files if not is_beside(file.url, by_url, named(self.columns))]
+        if not self.place.is_s3:  # others may say the time of a file in another way when they list it
+            return mine
+        # several files without a pattern are all those of a folder
+        known = by_url if len(found) > 1 and not any(sign in self.place.url for sign in "*?[") else None
+        return _each(lambda file: self._with_neighbours(file, known), mine)
+
+    def _with_neighbours(self, file: Found, known: Mapping[str, Found] | None) -> Found:
+        """The file with those beside it; `known` is everything there is, where that is known."""
+        place, *others = together(self.place.at(file.url), self.columns)
+        urls = [one.url for one in others]
+        if known is None:
+            return replace(file, beside=neighbours(place, urls) if urls else {})
+        return replace(file, beside={url: known.get(url) for url in urls})
+
+
+def _each(work: Callable[[Found], Made], files: list[Found]) -> list[Made]:
+    """What becomes of each file, in order; what takes long is a remote store's answer."""
+    if len(files) < 2:
+        return [work(file) for file in files]
+    with ThreadPoolExecutor(REQUESTS, "listing") as pool:
+        return list(pool.map(work, files))
 
 
 def named(columns: Columns) -> list[str]:

@@ -97,8 +97,8 @@ class Npy:
     def head(self, place: Place, file: Found, columns: Source) -> Head:
         """Read the headers of the file and of those beside it."""
         header = vectors_header(read_header(place, file.nbytes), columns, place.url)
-        ids = self._names(place, columns.id_column, header)
-        people = self._names(place, columns.person_column, header)
+        ids = self._names(place, columns.id_column, header, file)
+        people = self._names(place, columns.person_column, header, file)
         kind = array_kind(ids.dtype, ids.shape, beside(place, columns.id_column).url) if ids else "row"
         if people:
             array_kind(people.dtype, people.shape, beside(place, columns.person_column).url)
@@ -109,8 +109,8 @@ class Npy:
         """Read rows by range; the file is never whole in memory."""
         file = look(place)
         header = read_header(place, file.nbytes if file else 0)
-        ids = self._names(place, columns.id_column, header)
-        people = self._names(place, columns.person_column, header)
+        ids = self._names(place, columns.id_column, header, file)
+        people = self._names(place, columns.person_column, header, file)
         for start in range(rows.start, rows.stop, BATCH):
             some = range(start, min(start + BATCH, rows.stop))
             yield Raw(
@@ -121,9 +121,11 @@ class Npy:
                 else None,
             )
 
-    def _names(self, place: Place, column: str, vectors: Header) -> Header | None:
+    def _names(self, place: Place, column: str, vectors: Header, of: Found | None) -> Header | None:
+        if not column:
+            return None
         where = beside(place, column)
-        file = look(where) if column else None
+        file = look(where) if of is None or of.beside is None else of.beside[where.url]
         if file is None:
             return None
         header = read_header(where, file.nbytes)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import IO, Any
 
 import fsspec
@@ -43,16 +45,30 @@ class Place:
 
     def open(self) -> tuple[Any, str]:
         """The file system and the path in it; raises SourceMissing for a protocol that is unknown or not installed."""
-        options: dict[str, Any] = {}
-        if self.url.startswith(("s3://", "s3a://")):
-            # Cached listings would hide files that came after the first look.
-            options = {"use_listings_cache": False, "endpoint_url": self.endpoint_url or None}
-            options["client_kwargs"] = {"region_name": self.region or None}
         try:
-            fs, path = fsspec.core.url_to_fs(self.url, **options)
+            if self.is_s3:
+                fs = _s3(os.getpid(), self.endpoint_url, self.region)
+                return fs, fs._strip_protocol(self.url)
+            fs, path = fsspec.core.url_to_fs(self.url)
         except (ValueError, ImportError) as error:
             raise SourceMissing(f"{self.url}: expected a URL that fsspec can open, got: {error}") from error
         return fs, path
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether each look is a request to an object store."""
+        return self.url.startswith(("s3://", "s3a://"))
+
+
+@lru_cache(maxsize=32)
+def _s3(_process: int, endpoint_url: str, region: str) -> Any:
+    """One for all threads: each has its own client, which takes a while to make, and fsspec keeps one a thread."""
+    return fsspec.filesystem(
+        "s3",
+        use_listings_cache=False,  # cached listings would hide files that came after the first look
+        endpoint_url=endpoint_url or None,
+        client_kwargs={"region_name": region or None},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,8 @@ class Found:
     url: str
     nbytes: int
     token: str
+    beside: Mapping[str, Found | None] | None = field(default=None, compare=False, repr=False)
+    """What lies at URLs beside it, None where nothing does; None in all = nobody has looked."""
 
     @property
     def name(self) -> str:
@@ -91,9 +109,11 @@ def find(place: Place) -> list[Found]:
     """
     fs, path = place.open()
     with reading(place.url):
-        if fs.isfile(path):  # before the glob: names may hold brackets
-            entries = {path: fs.info(path)}
-        elif fs.isdir(path):
+        at = _info(fs, path)
+        kind = at["type"] if at else ""
+        if at and kind == "file":  # before the glob: names may hold brackets
+            entries = {path: at}
+        elif kind == "directory":
             inside = fs.find(path, detail=True)
             cut = len(path.rstrip("/")) + 1
             entries = {name: info for name, info in inside.items() if not hidden(name[cut:])}
@@ -121,7 +141,30 @@ def look(place: Place) -> Found | None:
     """The file at the place, or None when there is none."""
     fs, path = place.open()
     with reading(place.url):
-        return found(fs, path, fs.info(path)) if fs.isfile(path) else None
+        try:
+            at = _info(fs, path)
+        except PermissionError:  # what S3 says of a missing key to those who may not list
+            return None
+        return found(fs, path, at) if at and at["type"] == "file" else None
+
+
+def neighbours(place: Place, urls: Iterable[str]) -> dict[str, Found | None]:
+    """What lies at URLs beside the file at the place of an object store, whose names begin as its does; one request."""
+    fs, path = place.open()
+    folder, _, name = path.rpartition("/")
+    with reading(place.url):
+        entries = fs.find(folder, prefix=name.rpartition(".")[0] + ".", detail=True)
+    there = {one.url: one for one in (found(fs, key, info) for key, info in entries.items())}
+    return {url: there.get(url) for url in urls}
+
+
+def _info(fs: Any, path: str) -> dict[str, Any] | None:
+    """What the file system says of a path; None where nothing is, or nothing can be."""
+    try:
+        info: dict[str, Any] = fs.info(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return info
 
 
 def read_range(place: Place, start: int, nbytes: int) -> bytes:
