@@ -297,6 +297,9 @@ class Manager(Section):
     """Seconds between looks of the leader at tasks that wait and at builds that run."""
     builds_at_once: Count = 2
     """Builds that run at the same time; the oldest has the cluster first."""
+    whole_rows: CountOrAuto = 5_000
+    """Lists of vectors of at most so many rows are built as one item of the cluster, in the memory of one worker: quicker
+    by far where there are many of them.  0 = none."""
     build_timeout_s: Limit = 0.0
     """Longest build; one that takes longer is ended and tried again.  0 = no limit."""
     attempts: Count = 3

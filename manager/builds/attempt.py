@@ -58,7 +58,8 @@ class Attempt:
             task.attempts,
             driver.process.pid,
         )
-        driver.say(Job(Order(task.source, task.label, task.probes, task.task_id), task.options, priority(task)))
+        order = Order(task.source, task.label, task.probes, task.task_id)
+        driver.say(Job(order, task.options, task.rows, priority(task)))
         hearing = asyncio.create_task(self._hear(driver), name=f"build {task.task_id}")
         try:
             ended = await self._follow(hearing)

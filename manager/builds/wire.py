@@ -27,6 +27,8 @@ class Job:
     order: Order
     options: dict[str, str] = field(default_factory=dict)
     """Settings of this build over those in force."""
+    rows: int = 0
+    """Of the list when somebody looked; 0 = unknown."""
     priority: int = 0
     """Of its items on the cluster; higher goes first."""
 
