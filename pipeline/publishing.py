@@ -29,8 +29,8 @@ REPORTS = ("report.json", "report.html")
 def publish_index(work: Work, _: None) -> int:
     """Publish what `evaluate` decided for; running it again publishes the same.
 
-    Raises FenceTooOld when another leader has taken over, ReadersTooOld when an announced matcher could not read it:
-    then nothing lies in the index's folder yet.
+    Raises FenceTooOld when another leader has taken over, ReadersTooOld when an announced matcher could not read it;
+    then neither a manifest nor a head was written.
     """
     if (fence := work.spec.terms.fence) is not None:
         check_fence(work.bucket, BUILD, fence)

@@ -93,28 +93,6 @@ def test_a_leader_woken_after_its_lease_moves_neither_task_nor_head(
     check(merged(found))
 
 
-@pytest.mark.timeout(120)
-def test_a_killed_leader_is_followed_within_two_leases(redis_url: str, tmp_path: Path) -> None:
-    submitted(redis_url)
-    with leaders(tmp_path, str(tmp_path / "bucket"), redis_url, LEASE_S) as found:
-        first = wait_for(found, "leads", 0).fence
-        killed = now()
-        leading(found).child.kill()
-        taken = wait_for(found, "leads", first)
-        assert taken.at - killed < 2 * LEASE_S
-        assert wait_for(found, "task", first).fence == taken.fence
-
-
-@pytest.mark.timeout(120)
-def test_a_leader_that_stops_lets_another_lead_at_once(redis_url: str, tmp_path: Path) -> None:
-    submitted(redis_url)
-    with leaders(tmp_path, str(tmp_path / "bucket"), redis_url, 20.0) as found:
-        first = wait_for(found, "leads", 0).fence
-        stopped = now()
-        leading(found).child.stop()
-        assert wait_for(found, "leads", first).at - stopped < 10.0, "the lease was given back, not waited for"
-
-
 def trial(folder: Path, redis_url: str, seconds: float) -> list[Line]:
     """Three leaders, of which one or two are paused at random moments for about a lease."""
     dice, lease_s = random.Random(SEED), 0.5
@@ -139,7 +117,7 @@ def trial(folder: Path, redis_url: str, seconds: float) -> list[Line]:
 
 @pytest.mark.timeout(120)
 def test_two_never_lead_at_once(redis_url: str, tmp_path: Path) -> None:
-    lines = trial(tmp_path, redis_url, 5.0)
+    lines = trial(tmp_path, redis_url, 4.0)
     assert len({line.fence for line in lines if line.what == "leads"}) > 1, f"seed {SEED}: nobody took over"
 
 
