@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from manager.api.reading import TEXT, Query, body_of
+from manager.api.shown import index_json, label_json, label_row_json
 from manager.parts import Parts
 
 
@@ -22,7 +23,7 @@ async def newest(request: Request, parts: Parts) -> Response:
     """The index of each label that serves."""
     query = Query.of(request, "prefix", "limit", "cursor")
     rows = await parts.shelf.labels(query.text("prefix"), query.offset, query.limit)
-    shown = [row.index.to_json() for row in rows if row.index is not None]
+    shown = [index_json(row.index) for row in rows if row.index is not None]
     return JSONResponse({"indexes": shown, "next": query.page(parts.shelf.count(query.text("prefix")))})
 
 
@@ -30,7 +31,7 @@ async def index(request: Request, parts: Parts) -> Response:
     """One index with the figures of its report."""
     query = Query.of(request, "label")
     found = await parts.shelf.index(request.path_params["index_id"], query.text("label"))
-    return JSONResponse(found.to_json())
+    return JSONResponse(index_json(found))
 
 
 async def remove(request: Request, parts: Parts) -> Response:
@@ -46,17 +47,17 @@ async def labels(request: Request, parts: Parts) -> Response:
     query = Query.of(request, "prefix", "limit", "cursor")
     rows = await parts.shelf.labels(query.text("prefix"), query.offset, query.limit)
     count = parts.shelf.count(query.text("prefix"))
-    return JSONResponse({"labels": [row.to_json() for row in rows], "count": count, "next": query.page(count)})
+    return JSONResponse({"labels": [label_row_json(row) for row in rows], "count": count, "next": query.page(count)})
 
 
 async def label(request: Request, parts: Parts) -> Response:
     """A label with its versions, the newest first."""
     Query.of(request)
-    return JSONResponse((await parts.shelf.label(request.path_params["label"])).to_json())
+    return JSONResponse(label_json(await parts.shelf.label(request.path_params["label"])))
 
 
 async def head(request: Request, parts: Parts) -> Response:
     """Let another version serve, an older or a newer one."""
     Query.of(request)
     body = await body_of(request, {"index_id": TEXT}, ("index_id",))
-    return JSONResponse((await parts.shelf.roll(request.path_params["label"], body["index_id"])).to_json())
+    return JSONResponse(label_json(await parts.shelf.roll(request.path_params["label"], body["index_id"])))

@@ -80,7 +80,8 @@ async def _looked(follower: Follower, look: Callable[[], Awaitable[bytes]]) -> b
     """What there is to tell; while Redis cannot be reached a sign of life, and another look after a moment."""
     try:
         follower.missed = False
-        return await look()
+        async with follower.looking:
+            return await look()
     except Unavailable:
         follower.missed = True
         await asyncio.sleep(AGAIN_S)

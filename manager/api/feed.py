@@ -14,6 +14,7 @@ from manager.tasks.tasks import Tasks
 logger = logging.getLogger(__name__)
 
 MOST_FOLLOWERS = 200
+LOOKS_AT_ONCE = 16
 MOST_CHANGED = 1_000
 """Tasks of which a follower has yet to hear; beyond them it is told to look again."""
 
@@ -21,8 +22,10 @@ MOST_CHANGED = 1_000
 class Follower:
     """What one client has yet to hear: of each task the newest state alone, so that a slow client costs no more."""
 
-    def __init__(self, task_id: str, *, missed: bool) -> None:
+    def __init__(self, task_id: str, looking: asyncio.Semaphore, *, missed: bool) -> None:
         self._task_id = task_id
+        self.looking = looking
+        """Held while Redis is asked: all may have to look at once."""
         self._changed: dict[str, dict[str, Any]] = {}
         self._wake = asyncio.Event()
         self.missed = missed
@@ -65,6 +68,7 @@ class Feed:
         self._followers: set[Follower] = set()
         self._reader: asyncio.Task[None] | None = None
         self._is_live = False
+        self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     def __len__(self) -> int:
         return len(self._followers)
@@ -80,7 +84,7 @@ class Feed:
     async def follow(self, task_id: str = "") -> AsyncIterator[Follower]:
         """What happens to one task, or to all."""
         # the first one is told to look as soon as the subscription stands: nothing is lost in between
-        follower = Follower(task_id, missed=self._is_live)
+        follower = Follower(task_id, self._looking, missed=self._is_live)
         self._followers.add(follower)
         if self._reader is None:
             self._reader = asyncio.create_task(self._read(), name="events")

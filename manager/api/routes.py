@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,10 @@ from manager.pages.access import Role
 from manager.parts import Parts
 from pipeline.web import about
 from pipeline.web.requests import Figures, Requests
+
+AT_ONCE = 64
+"""Requests that are answered at one time; further ones wait, so that Redis has a connection for each.  Streams are answers
+that have begun, and not counted."""
 
 Call = Callable[[Request, Parts], Awaitable[Response]]
 Row = tuple[str, str, Role, Call]
@@ -67,22 +72,31 @@ def application(parts: Parts, pages: Sequence[BaseRoute] = ()) -> Starlette:
         ("GET", "/docs/spec", "", documenting.spec),
         ("GET", "/docs", "", documenting.page),
     ]
-    routes = [_route("/1", row, parts) for row in (*table, *selves)] + [_route("", row, parts) for row in selves]
+    routes = [*_routes("/1", [*table, *selves], parts), *_routes("", selves, parts)]
     requests = Middleware(Requests, figures=Figures(registry), refused=refused)
     handlers: dict[Any, Any] = {LimError: answered, HTTPException: answered}
     return Starlette(routes=[*routes, *pages], middleware=[requests], exception_handlers=handlers)
 
 
-def _route(prefix: str, row: Row, parts: Parts) -> Route:
-    method, path, needed, call = row
+def _routes(prefix: str, rows: Sequence[Row], parts: Parts) -> list[Route]:
+    """One route a path, so that what answers a wrong method names all right ones."""
+    at_once = asyncio.Semaphore(AT_ONCE)
+    by_path: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        by_path.setdefault(row[1], {})[row[0]] = row
 
-    async def endpoint(request: Request) -> Response:
-        request.scope["route_path"] = path  # what figures name it by
-        if needed:
-            let_in(request, parts.access, parts.settings, needed)
-        return await call(request, parts)
+    def endpoint(path: str, methods: dict[str, Row]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            request.scope["route_path"] = path  # what figures name it by
+            _, _, needed, call = methods["GET" if request.method == "HEAD" else request.method]
+            if needed:
+                let_in(request, parts.access, parts.settings, needed)
+            async with at_once:
+                return await call(request, parts)
 
-    return Route(prefix + path, endpoint, methods=[method])
+        return answer
+
+    return [Route(prefix + path, endpoint(path, methods), methods=[*methods]) for path, methods in by_path.items()]
 
 
 async def _health(_: Request, parts: Parts) -> Response:

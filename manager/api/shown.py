@@ -1,4 +1,4 @@
-"""Tasks as JSON."""
+"""Tasks, indexes, labels as JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from configs.hiding import without_password
+from manager.shelf.rows import IndexView, LabelRow, LabelView
 from manager.tasks.task import Task
 
 
@@ -66,3 +67,19 @@ def error_json(task: Task) -> dict[str, Any] | None:
         "detail": detail,
         "link": f"/docs#error-{task.error_code}",
     }
+
+
+def index_json(view: IndexView) -> dict[str, Any]:
+    """An index; the original has its `descriptor_version` beside its id."""
+    version = view.figures.descriptor_version if view.figures else None
+    return {"index_id": view.index_id, "label": view.label, "descriptor_version": version, **view.to_json()}
+
+
+def label_row_json(row: LabelRow) -> dict[str, Any]:
+    """A label in a list."""
+    return row.to_json() | {"index": index_json(row.index) if row.index else None}
+
+
+def label_json(view: LabelView) -> dict[str, Any]:
+    """A label with its versions."""
+    return view.to_json() | {"versions": [index_json(one) for one in view.versions]}
