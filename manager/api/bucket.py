@@ -16,7 +16,7 @@ async def indexes(request: Request, parts: Parts) -> Response:
     found = await parts.shelf.indexes(query.text("prefix"), query.offset, query.limit)
     # a page lacks those that heads still name and that were removed, so that its length tells nothing
     more = query.page(parts.shelf.count_indexes(query.text("prefix")))
-    return JSONResponse({"indexes": [one.to_json() for one in found], "next": more})
+    return JSONResponse({"indexes": [index_json(one) for one in found], "next": more})
 
 
 async def newest(request: Request, parts: Parts) -> Response:
