@@ -50,6 +50,8 @@ class Labels:
         with reading(self.template.text):
             entries = _listed(layout)
         files = {name: found(layout.fs, name, info) for name, info in entries.items() if info.get("type") == "file"}
+        if not files and label:
+            raise SourceMissing(f"{self.template.fill(label)}: expected a list, found nothing there")
         if not files:
             where = layout.fs.unstrip_protocol(f"{layout.folder}/{layout.begun}")
             raise SourceMissing(f"{self.template.text}: expected lists, found nothing at {where}")
