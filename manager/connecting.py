@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, ResponseError
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import TimeoutError as TooSlow
 
 from configs.settings import Settings
 from manager.errors import Unavailable
+from manager.retrying import Patient
 from manager.sending import cancellable
 from manager.sentinel_url import Sentinels
 
@@ -46,7 +45,7 @@ def connect(url: str, *, text: bool = True, tries: int = TRIES) -> Redis:
     """
     options: dict[str, Any] = {
         "protocol": 2, "decode_responses": text, "socket_timeout": REPLY_S, "socket_connect_timeout": CONNECT_S,
-        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), tries), "health_check_interval": 0,
+        "retry": Patient(tries), "health_check_interval": 0,
     }  # fmt: skip
     if not url.startswith("unix:"):
         options["socket_keepalive"] = True
@@ -54,7 +53,7 @@ def connect(url: str, *, text: bool = True, tries: int = TRIES) -> Redis:
         redis: Redis = Redis.from_url(url, **options)
         return cancellable(redis)
     named = Sentinels.read(url)
-    asking = {"socket_timeout": CONNECT_S, "socket_connect_timeout": CONNECT_S, "retry": Retry(ExponentialBackoff(), 0)}
+    asking = {"socket_timeout": CONNECT_S, "socket_connect_timeout": CONNECT_S, "retry": Patient(0)}
     kind: Any = Sentinel  # which has no types
     found: Redis = kind(named.hosts, sentinel_kwargs={**asking, **named.asking}, **options).master_for(
         named.master, **named.options

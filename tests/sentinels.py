@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,10 @@ class Watched:
         with self.line(next(iter(self.sentinels))) as line:
             return int(line.sentinel_get_master_addr_by_name(MASTER)[1])
 
+    def signal(self, port: int, number: int) -> None:
+        """Send a signal to a server."""
+        os.kill(self.servers[port].pid, number)
+
     def start_server(self, of: int = 0) -> int:
         """A server, a replica of another with `of`; returns its port."""
         port = free_port()
@@ -76,7 +81,7 @@ class Watched:
         def whole(port: int) -> bool:
             with self.line(port) as line:
                 state = line.sentinel_master(MASTER)
-            return (state["num-slaves"], state["num-other-sentinels"]) == (replicas, sentinels - 1)
+            return bool((state["num-slaves"], state["num-other-sentinels"]) == (replicas, sentinels - 1))
 
         wait_until(lambda: all(map(whole, self.sentinels)), timeout_s=40, what="the group")
 

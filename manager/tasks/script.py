@@ -132,6 +132,10 @@ class Script:
         except NoScriptError:
             return await client.eval(self.text, 0, *arguments)
 
+    def command(self, *arguments: str | float) -> tuple[str | float, ...]:
+        """The words of the call, for a server that knows it."""
+        return ("EVALSHA", self.sha, 0, *arguments)
+
     def queue(self, pipe: Pipeline, *arguments: str | float) -> None:
         """Put it into a pipeline, which raises NoScriptError where `learn` was not called before."""
         commands: Any = pipe

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from configs.settings import Manager
 from manager.connecting import reaching
 from manager.errors import BadRequest, NoSuchTask
-from manager.tasks import durable, finding, keys, wishes
+from manager.tasks import finding, keys, wishes
+from manager.tasks.durable import Durable
 from manager.tasks.events import events
 from manager.tasks.finding import Page, Wanted
 from manager.tasks.led import Led
@@ -34,7 +35,7 @@ class Tasks(Led):
 
     def __init__(self, redis: Redis, section: Manager) -> None:
         super().__init__(redis, section)
-        self._replicas = section.replicas
+        self._durable = Durable(redis, section.replicas)
 
     async def submit(self, task: Task, *, again: bool = False) -> Task:
         """Let it wait for its turn; acknowledged once manager.replicas have it.
@@ -51,8 +52,8 @@ class Tasks(Led):
         alone = "" if task.options else task.fingerprint
         fields = chain.from_iterable(task.to_redis().items())
         with reaching(self._redis):
-            reply = await durable.run(
-                self._redis, self._replicas, wishes.SUBMIT, task.task_id, task.content, task.label, "1" if again else "",
+            reply = await self._durable.run(
+                wishes.SUBMIT, task.task_id, task.content, task.label, "1" if again else "",
                 alone, *fields,
             )  # fmt: skip
         return moved(reply, task.task_id)
