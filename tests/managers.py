@@ -80,8 +80,9 @@ class Manager:
         return self.child.log.read_text(errors="replace").count(words) if self.child.log.exists() else 0
 
     def leads(self) -> bool:
-        """Whether it leads, as its log has it."""
-        return self.said("leads with fence") > self.said("does not lead any more")
+        """Whether it lives and leads, as its log has it: one that is paused says so still."""
+        alive = self.child.process is not None and self.child.process.poll() is None
+        return alive and self.said("leads with fence") > self.said("does not lead any more")
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process."""
