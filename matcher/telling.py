@@ -39,14 +39,14 @@ class Telling:
 
     def figures(self) -> dict[str, Any]:
         """Rates are per second, over the last ten seconds; times are seconds since 1970 by Redis' clock."""
-        parts, now = self._parts, self._counts()
+        parts = self._parts
         residency, watch = parts.residency, parts.watch
         failures = list(residency.failures.items())
         polled = 0.0
         if watch.polled_at is not None:
             polled = parts.announcer.now_ms() / 1000 - (time.monotonic() - watch.polled_at)
         return {
-            **self._rates(now), "polled": polled, "poll_s": parts.settings.matcher.poll_s, "unreachable": watch.unreachable[:DETAIL],
+            **self.rates(), "polled": polled, "poll_s": parts.settings.matcher.poll_s, "unreachable": watch.unreachable[:DETAIL],
             "memory": residency.used(), "memory_limit": residency.limit,
             "loading": [list(place) for place in residency.loading], "failures": len(failures),
             "failed": [[label, one.index_id, one.error.error_code, str(one.error)[:DETAIL]] for label, one in failures[:TOLD]],
@@ -57,8 +57,9 @@ class Telling:
         answerer = self._parts.answerer
         return self._clock(), self._parts.handler.read, answerer.answered, sum(answerer.errors.values())
 
-    def _rates(self, now: Counts) -> dict[str, float]:
-        """Since the oldest of the last counts that is at least so old; at the start since the start."""
+    def rates(self) -> dict[str, float]:
+        """Per second, since the youngest of the counts before that is so old; at the start since the start."""
+        now = self._counts()
         self._past.append(now)
         while len(self._past) > 1 and now[0] - self._past[1][0] >= OVER_S:
             self._past.popleft()

@@ -45,6 +45,9 @@ class Proxy:
         self._listening.close()
         self.busy(True)
 
+    def passing(self, data: bytes, target: socket.socket) -> None:
+        """Told of everything that is handed on."""
+
     def _accept(self) -> None:
         while True:
             try:
@@ -75,6 +78,7 @@ class Proxy:
     def _hand_on(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
+                self.passing(data, target)
                 target.sendall(data)
         for one in (source, target):
             with suppress(OSError):
