@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsing import chromium, watched
 from pages import QUICK, Cluster, cluster, gallery
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 expect.set_options(timeout=30_000)  # a machine that may be busy
 
 TOKEN = "correct-horse-battery"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    """The Chromium that is installed; `make test` installs one where that is possible."""
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"none of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
@@ -34,19 +27,6 @@ def world(browser: Browser, tmp_path: Path) -> Iterator[Cluster]:
     """A cluster whose pages ask for a token."""
     with cluster(tmp_path, LIM_HTTP__TOKEN=TOKEN) as found:
         yield found
-
-
-def watched(tab: Page) -> list[str]:
-    """What the browser complains about from now on, answers of 4xx left out."""
-    complaints: list[str] = []
-
-    def said(message: ConsoleMessage) -> None:
-        if message.type == "error" and "status of 4" not in message.text:
-            complaints.append(message.text)
-
-    tab.on("console", said)
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    return complaints
 
 
 @pytest.mark.timeout(300)
