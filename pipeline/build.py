@@ -22,6 +22,7 @@ from pipeline.publishing import clean_up, publish_index, published
 from pipeline.spec import BuildSpec, Terms
 from pipeline.stage import Done, Item, Runner, Stage, marker
 from pipeline.stages import BUILD
+from pipeline.summary import keep, summary
 from pipeline.whole import WHOLE, whole
 from pipeline.workspace import Work
 
@@ -49,6 +50,11 @@ class Built:
     manifest: Manifest
     stages: dict[str, dict[str, float]]
     seconds: float
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All of it as JSON fields."""
+        return summary(self.manifest, self.stages, self.seconds)
 
 
 def build(
@@ -81,8 +87,11 @@ def build(
         raise BuildError(
             f"{work.prefix}: expected the manifest that this build published, got none; was it deleted meanwhile?"
         )
+    built = Built(manifest, stages, time.monotonic() - started)
+    if stages:  # of another run that published it, the figures are there
+        patiently(lambda: keep(store, built.figures), settings.storage.patience_s)
     patiently(lambda: clean_up(work), settings.storage.patience_s)
-    return Built(manifest, stages, time.monotonic() - started)
+    return built
 
 
 def make_spec(order: Order, settings: Settings) -> BuildSpec:

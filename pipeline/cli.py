@@ -18,8 +18,6 @@ from configs.cli import Context
 from configs.load import export_credentials
 from configs.settings import Settings
 from pipeline.announcing import Announced
-from pipeline.artifact import index_prefix
-from pipeline.build import Built
 from pipeline.build import build as run_build
 from pipeline.order import Order
 from pipeline.progress import shown
@@ -62,7 +60,7 @@ def build(context: Context, /, **options: Any) -> None:
             told.failed(error)
             raise
         told.published(built)
-    figures = summary(built)
+    figures = built.figures
     if options["json_file"]:
         _write(options["json_file"], figures)
     if options["json_file"] != "-":
@@ -93,26 +91,6 @@ def _runner(settings: Settings, stack: ExitStack, told: Announced, report: str |
     if report:
         stack.enter_context(reported(client, report))
     return told.through(on_dask(client, settings.dask), tell(client), client.id)
-
-
-def summary(built: Built) -> dict[str, Any]:
-    """The figures of a build as JSON fields."""
-    manifest = built.manifest
-    anonymous, mapped = (sum(getattr(one.memory, name) for one in manifest.shards) for name in ("anonymous", "mapped"))
-    return {
-        "label": manifest.label, "index_id": manifest.index_id, "content_digest": manifest.content_digest,
-        "rows": manifest.count, "dim": manifest.descriptor.dim, "recipe": manifest.recipe,
-        "point": {"nprobe": manifest.point.nprobe, "rerank": manifest.point.rerank},
-        "seconds": built.seconds, "rows_per_s": manifest.count / built.seconds,
-        "cpu_s": sum(stage["cpu_s"] for stage in built.stages.values()), "stages": built.stages,
-        "rejects": manifest.rejects["count"], "quality": manifest.quality,
-        "memory": {
-            "anonymous": anonymous, "mapped": mapped, "bytes_per_vector": anonymous / manifest.count,
-            "largest_shard": max(one.memory.anonymous for one in manifest.shards),
-        },
-        "shards": len(manifest.shards),
-        "report": index_prefix(manifest.label, manifest.index_id) + "report.html",
-    }  # fmt: skip
 
 
 def _write(target: str, figures: dict[str, Any]) -> None:
