@@ -56,9 +56,18 @@ def connect(url: str, *, text: bool = True, tries: int = TRIES) -> Redis:
     asking = {"socket_timeout": CONNECT_S, "socket_connect_timeout": CONNECT_S, "retry": Patient(0)}
     kind: Any = Sentinel  # which has no types
     found: Redis = kind(named.hosts, sentinel_kwargs={**asking, **named.asking}, **options).master_for(
-        named.master, **named.options
+        named.master, connection_pool_class=_Watched, **named.options
     )
     return cancellable(found)
+
+
+class _Watched(SentinelConnectionPool):
+    """Closes its connections to the Sentinels as well."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        await super().disconnect(inuse_connections)
+        if inuse_connections:  # at the end; otherwise it is what a new master entails
+            await self.sentinel_manager.aclose()
 
 
 @contextmanager

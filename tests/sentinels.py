@@ -107,7 +107,7 @@ def watched(folder: Path, *, sentinels: int = 1, password: str = "") -> Iterator
 
         def follows() -> bool:
             with group.line(replica) as line:
-                return line.info("replication")["master_link_status"] == "up"
+                return bool(line.info("replication")["master_link_status"] == "up")
 
         wait_until(follows, timeout_s=20, what="the replica")
         for _ in range(sentinels):
