@@ -53,10 +53,8 @@ def stream(summary: str, errors: str, *parameters: Json) -> Json:
     return found
 
 
-PAGE = (
-    parameter("limit", LIMIT, "Most entries of a page."),
-    parameter("cursor", TEXT, "`next` of the page before."),
-)
+MOST = parameter("limit", LIMIT, "Most entries of a page.")
+PAGE = (MOST, parameter("cursor", {"type": "string", "pattern": "^[0-9]{1,9}$"}, "`next` of the page before."))
 PREFIX = parameter("prefix", TEXT, "Only labels that begin so.")
 OF_LABEL = parameter("label", TEXT, "Its label: where no head names the index any more, as heads remember a few.")
 TASK_ID = parameter("task_id", TEXT, "Id of a task.", "path")
@@ -72,6 +70,8 @@ FILTERS = (
     parameter("start_time__lt", MOMENT, "Submitted before."),
     parameter("indexer", TEXT, "Built there."),
     parameter("label", TEXT, "Of this label."),
+    MOST,
+    parameter("cursor", TEXT, "`next` of the page before, with the same filters."),
 )
 
 TASK = ("200", named("Task"))
@@ -88,7 +88,7 @@ PATHS: Json = {
         "get": operation("Tasks that wait, in the order of their turns.", QUEUE, "BadRequest", *PAGE),
     },
     "/tasks": {
-        "get": operation("Tasks, the newest first.", TASKS, "BadRequest", *FILTERS, *PAGE),
+        "get": operation("Tasks, the newest first.", TASKS, "BadRequest", *FILTERS),
         "post": operation(
             "Queue a list to be indexed.", ("201", fields("task_id", task_id=TEXT)), "BadRequest Exists NoRows",
             body=named("Submission"),

@@ -110,7 +110,13 @@ Kind = tuple[str, Callable[[Any], bool]]
 """What is expected, with whether a value is it."""
 
 TEXT: Kind = ("text", lambda value: isinstance(value, str))
-WHOLE: Kind = ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
+WHOLE: Kind = (
+    "a whole number",
+    lambda value: (
+        not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+    ),
+)
+"""1.0 is one to JSON Schema."""
 TRUTH: Kind = ("true or false", lambda value: isinstance(value, bool))
 OPTIONS: Kind = (
     "an object of settings, each a text, a number, true or false",
@@ -134,7 +140,7 @@ async def body_of(request: Request, known: Mapping[str, Kind], required: Iterabl
             wrong.append(f"{name}: expected {known[name][0]}, got {type(value).__name__}")
     if wrong:
         raise BadRequest("; ".join(wrong))
-    return body
+    return {name: int(value) if known[name] is WHOLE else value for name, value in body.items()}
 
 
 def as_text(value: Any) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from configs.kinds import described
+from configs.load import known
 from manager.api.reading import MOST_IN_PAGE, USUAL_PAGE
-from manager.checking import MOST_CHARACTERS, MOST_OPTIONS
+from manager.checking import FREE, MOST_CHARACTERS, MOST_OPTIONS
 from manager.tasks.task import STATUSES
 from manager.tasks.tasks import MOST_PRIORITY
 from pipeline.web.openapi import Json
@@ -40,6 +42,11 @@ LABEL: Json = {"type": "string", "minLength": 1, "maxLength": 200}
 PRIORITY: Json = {"type": "integer", "minimum": -MOST_PRIORITY, "maximum": MOST_PRIORITY}
 URL: Json = {"type": "string", "maxLength": MOST_CHARACTERS}
 
+OPTIONS: Json = {
+    key: {"type": ["string", "number", "boolean"], "description": described(setting.kind)}
+    for key, setting in known().items()
+    if key.startswith(FREE)
+}
 SUBMISSION: Json = {
     "type": "object",
     "required": ["list_id"],
@@ -52,7 +59,8 @@ SUBMISSION: Json = {
             "type": "object",
             "description": "Settings of build.*, quality.*, source.* and images.* for this index.",
             "maxProperties": MOST_OPTIONS,
-            "additionalProperties": {"type": ["string", "number", "boolean"]},
+            "additionalProperties": False,
+            "properties": OPTIONS,
         },
         "priority": PRIORITY | {"default": 0, "description": "Higher goes first."},
         "task_id": ID | {"description": "Makes a repeat harmless: the same id with the same content is the same task."},
