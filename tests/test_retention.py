@@ -167,9 +167,13 @@ async def test_the_leader_removes_by_itself_until_another_leads(
     assert store.keys("clock/") == []
 
 
-async def test_without_a_period_nothing_is_removed(store: Store, tasks: Tasks, redis_url: str) -> None:
+async def test_without_a_period_nothing_is_removed(store: Store, tasks: Tasks, tmp_path: Path, redis_url: str) -> None:
+    versions(store, "a", "b", "c")
+    aged(tmp_path, "indexes", 9)
     client = connect(redis_url, text=False)
-    await Retention(replace(SECTION, retention_period_s=0.0), store, tasks, Matchers(client)).run(1)
+    retention = Retention(replace(SECTION, retention_period_s=0.0), store, tasks, Matchers(client))
+    await asyncio.wait_for(retention.run(take_fence(store, "build")), 5.0)  # it returns
+    assert left(store) == {"a", "b", "c"}
     await client.aclose()
 
 
