@@ -1,0 +1,1 @@
+"""Commands that ask a manager: tasks, submit, cancel, labels, rollback."""
