@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from leaders import LABEL, TASK, Leader, Line, leaders, merged
+from contenders import LABEL, TASK, Leader, Line, leaders, merged
 from waiting import wait_until
 
 from configs.settings import Manager, Storage
@@ -122,7 +122,7 @@ def test_two_never_lead_at_once(redis_url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.drill
-@pytest.mark.timeout(600)
-def test_two_never_lead_at_once_for_minutes(redis_url: str, tmp_path: Path) -> None:
-    lines = trial(tmp_path, redis_url, 240.0)
-    assert len({line.fence for line in lines if line.what == "leads"}) > 40, f"seed {SEED}"
+@pytest.mark.timeout(300)
+def test_two_never_lead_at_once_for_a_minute(redis_url: str, tmp_path: Path) -> None:
+    lines = trial(tmp_path, redis_url, 60.0)
+    assert len({line.fence for line in lines if line.what == "leads"}) > 10, f"seed {SEED}"
