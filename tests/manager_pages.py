@@ -63,6 +63,10 @@ class World:
         assert task is not None
         return task
 
+    def tell(self, task: Task, **told: Any) -> None:
+        """Progress of its build."""
+        self.do(self.parts.tasks.progress(task.task_id, 1, told))
+
     def announce(self, matcher_id: str, holds: dict[str, str], **figures: Any) -> None:
         """What a matcher would announce that holds these indexes, by label."""
         told = {

@@ -1,4 +1,4 @@
-"""The manager's pages as a person sees them, in a real Chromium: submit, watch, compare, roll back, delete, cancel."""
+"""The manager's pages with real builds, real matchers behind them, in a real Chromium."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ from pathlib import Path
 
 import pytest
 from browsing import chromium, watched
+from manager_person import (
+    NARROW,
+    READ,
+    TOKEN,
+    WIDE,
+    compares,
+    follows_without_javascript,
+    logs_in,
+    only_reads,
+    reads_on_a_telephone_in_the_dark,
+)
 from managers import Manager, managers
 from matchers import matchers
 from pages import QUICK, gallery
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, expect
 
 expect.set_options(timeout=30_000)  # a machine that may be busy
 
-TOKEN, READ = "correct-horse-battery", "only-for-reading-here"
-WIDE, NARROW = ViewportSize(width=1280, height=900), ViewportSize(width=360, height=740)
 BUILD_MS = 150_000
-
-PAGES = (
-    "",
-    "labels",
-    "labels/staff",
-    "builds",
-    "compare?label=staff",
-    "submit",
-    "labels/nobody",
-    "builds?status=error",
-)
 
 
 @pytest.fixture
@@ -48,6 +46,7 @@ def manager(redis_url: str, tmp_path: Path) -> Iterator[Manager]:
         yield group.start()
 
 
+@pytest.mark.drill
 @pytest.mark.timeout(400)
 def test_what_a_person_does(browser: Browser, manager: Manager) -> None:
     """One story, since each part needs what the one before left: builds take seconds."""
@@ -73,23 +72,6 @@ def test_what_a_person_does(browser: Browser, manager: Manager) -> None:
     page.goto("/")
     manager.child.stop()
     expect(page.get_by_text("The manager does not answer")).to_be_visible()
-
-
-def logs_in(page: Page) -> None:
-    """With the keyboard alone, and back to where they wanted to go."""
-    page.goto("/builds")
-    page.get_by_label("Token").fill("not the token at all")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("none of the tokens")
-    page.get_by_label("Token").fill(TOKEN)
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/builds")
-    expect(page.get_by_text("No build yet.")).to_be_visible()
-    assert TOKEN not in page.url + page.content()
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("main")).to_be_focused()
 
 
 def submits_with_a_mistake(page: Page) -> None:
@@ -141,17 +123,6 @@ def builds_it_anew(page: Page) -> None:
     expect(page.locator("h1 .state")).to_have_text("published", timeout=BUILD_MS)
 
 
-def compares(page: Page) -> None:
-    page.goto("/labels/staff")
-    page.get_by_role("link", name="Compare", exact=True).last.click()
-    expect(page.get_by_role("heading", name="Compare versions of staff")).to_be_visible()
-    expect(page.get_by_role("img", name="Misses against false alarms")).to_be_visible()
-    expect(page.locator("figure path.curve")).to_have_count(2)
-    expect(page.get_by_role("table", name="Figures of both versions")).to_contain_text("not told apart")
-    before = page.get_by_label("Before").input_value()
-    assert before != page.get_by_label("After").input_value()
-
-
 def rolls_back(page: Page) -> None:
     page.goto("/labels/staff")
     expect(page.locator("tr.serves .state")).to_have_text("serves", timeout=60_000)
@@ -189,38 +160,3 @@ def cancels_and_tries_again(page: Page) -> None:
     page.get_by_label("State").select_option("cancelled")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("tbody tr:not(.why)")).to_have_count(1)
-
-
-def reads_on_a_telephone_in_the_dark(tab: Page) -> None:
-    tab.goto("/builds")
-    builds = [str(one.get_attribute("href")) for one in tab.locator("tbody a").all()]
-    assert len(builds) >= 3
-    for path in (*PAGES, *builds):
-        tab.goto(f"/{path.removeprefix('./')}")
-        expect(tab.get_by_role("main")).to_be_visible()
-        assert tab.evaluate("document.documentElement.scrollWidth") == 360, f"{path} is wider than the screen"
-        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 24, 39)"
-
-
-def follows_without_javascript(tab: Page) -> None:
-    tab.goto("/")
-    with tab.expect_navigation(timeout=15_000):  # it loads itself again
-        pass
-    tab.goto("/labels")
-    tab.get_by_label("Name begins with").fill("sta")
-    tab.get_by_role("button", name="Search").click()
-    tab.get_by_role("link", name="staff").click()
-    expect(tab.get_by_role("heading", name="staff")).to_be_visible()
-
-
-def only_reads(tab: Page) -> None:
-    tab.goto("/login")
-    tab.get_by_label("Token").fill(READ)
-    tab.get_by_role("button", name="Log in").click()
-    expect(tab.get_by_role("heading", name="Overview")).to_be_visible()
-    for path in ("", "labels/staff", "builds"):
-        tab.goto(f"/{path}")
-        expect(tab.get_by_role("button", name=re.compile("^(?!Log out|Show|Search)"))).to_have_count(0)
-        expect(tab.get_by_role("link", name=re.compile("Submit|Roll|Delete|Build it anew"))).to_have_count(0)
-    tab.get_by_role("button", name="Log out").click()
-    expect(tab.get_by_role("heading", name="Log in")).to_be_visible()
