@@ -23,6 +23,7 @@ FREE = ("build.", "quality.", "source.", "images.")
 MOST_CHARACTERS = 10_000
 """Of a URL or of an option's value."""
 MOST_OPTIONS = 200
+MOST_OF_NAME = 100
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """It becomes the index id, a part of keys."""
 OF_PATHS = re.compile(r"[/\\*?\[\]{}#%]|^\.")
@@ -55,6 +56,10 @@ def checked(wanted: Submission, settings: Settings) -> Settings:
         )
     if abs(wanted.priority) > MOST_PRIORITY:
         errors["priority"] = f"priority: expected from -{MOST_PRIORITY:,} to {MOST_PRIORITY:,}, got {wanted.priority:,}"
+    if len(wanted.submitted_by) > MOST_OF_NAME or not wanted.submitted_by.isprintable():
+        errors["submitted_by"] = (
+            f"submitted_by: expected at most {MOST_OF_NAME} printable characters, got {wanted.submitted_by[:40]!r}"
+        )
     errors |= _wrong_options(wanted.options)
     try:
         settings = settings if "options" in errors else changed(settings, wanted.options, "options")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from configs.kinds import described
 from configs.load import known
 from manager.api.reading import MOST_IN_PAGE, USUAL_PAGE
-from manager.checking import FREE, MOST_CHARACTERS, MOST_OPTIONS
+from manager.checking import FREE, MOST_CHARACTERS, MOST_OF_NAME, MOST_OPTIONS
 from manager.tasks.task import STATUSES
 from manager.tasks.tasks import MOST_PRIORITY
 from pipeline.web.openapi import Json
@@ -65,7 +65,7 @@ SUBMISSION: Json = {
         "priority": PRIORITY | {"default": 0, "description": "Higher goes first."},
         "task_id": ID | {"description": "Makes a repeat harmless: the same id with the same content is the same task."},
         "again": TRUTH | {"default": False, "description": "Build even what the newest index holds already."},
-        "submitted_by": {"type": "string", "maxLength": 100, "default": "api", "description": "Who asks."},
+        "submitted_by": {"type": "string", "maxLength": MOST_OF_NAME, "default": "api", "description": "Who asks."},
     },
 }
 PROGRESS = fields(
