@@ -1,155 +1,113 @@
-"""Processes that lead in turn, move a task and a head as often as they can, and write down what came of it."""
+"""A leader's builds for tests: drivers as real processes, tasks in a real Redis, indexes in a folder."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-from configs.settings import Manager
+import numpy as np
+import psutil
+from tasks import wished
+from waiting import eventually
+
+from configs.settings import Build, Dask, Log, Manager, Quality, Settings, Storage
+from manager.builds.builds import Builds
 from manager.connecting import connect
-from manager.embedded.processes import Child
-from manager.errors import StaleLeader, Unavailable
-from manager.leading.ending import ended
-from manager.leading.lease import Lease, now
+from manager.matchers import Matchers
+from manager.tasks.task import Task
 from manager.tasks.tasks import Tasks
-from pipeline.artifact import FenceTooOld, Store, move_head, open_store
+from pipeline.generate.faces import Generator
 
-LABEL, TASK = "people", "the-task"
+ROWS = 1_000
+LEASE_S = 10.0
 
-
-@dataclass(frozen=True)
-class Line:
-    """`what` is leads, head, task, or the same with `refused-` before it; `at` was read before it was done."""
-
-    at: float
-    what: str
-    fence: int
-    who: str
+SLOW = {"quality.mated_probes": "15000"}
+"""Options of a build that takes some seconds."""
 
 
 @dataclass
-class Leader:
-    """One of them."""
+class World:
+    """Lists in a folder, with a leader's parts over them."""
 
-    child: Child
-    journal: Path
-
-    def lines(self) -> list[Line]:
-        """What it wrote down, but for a line that is being written."""
-        text = self.journal.read_text() if self.journal.exists() else ""
-        return [Line(**json.loads(line)) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    def signal(self, number: signal.Signals) -> None:
-        """Pause it or let it go on."""
-        os.kill(self.child.pid, number)
-
-
-@contextmanager
-def leaders(folder: Path, bucket: str, redis_url: str, lease_s: float, count: int = 2) -> Iterator[list[Leader]]:
-    """So many of them, ended with the block; none may have written a traceback."""
-    found = []
-    try:
-        for number in range(count):
-            name, journal = f"leader-{number}", folder / f"{number}.jsonl"
-            command = [sys.executable, __file__, bucket, redis_url, str(lease_s), str(journal), name]
-            endpoint = {"LIM_TEST_ENDPOINT": os.environ.get("LIM_TEST_ENDPOINT", "")}
-            found.append(Leader(Child(name, command, folder / f"{name}.log", endpoint).start(), journal))
-        yield found
-    finally:
-        for one in found:
-            with suppress(ProcessLookupError):
-                one.signal(signal.SIGCONT)
-            one.child.stop()
-    for one in found:
-        assert "Traceback" not in one.child.log.read_text(), one.child.log.read_text()
-
-
-def merged(found: list[Leader]) -> list[Line]:
-    """Everything by time."""
-    return sorted((line for one in found for line in one.lines()), key=lambda line: line.at)
-
-
-@dataclass
-class Working:
-    """What each process does while it leads."""
-
-    lease: Lease
+    folder: Path
     tasks: Tasks
-    store: Store
-    out: IO[str]
-    who: str
+    matchers: Matchers
+    settings: Settings
+    remaining: Callable[[], float] = lambda: LEASE_S
 
-    def note(self, at: float, what: str, fence: int) -> None:
-        """One line, whole."""
-        self.out.write(json.dumps(Line(at, what, fence, self.who).__dict__) + "\n")
-        self.out.flush()
+    def list(self, label: str, rows: int = ROWS) -> str:
+        """A list of faces; its URL."""
+        path = self.folder / f"{label}-{rows}.npy"
+        np.save(path, Generator("mixture", 3).chunk(0, rows)[0] if rows else np.zeros((0, 512), np.float32))
+        return str(path)
 
-    async def work(self, fence: int) -> None:
-        """Tries for ever, whatever is refused: only the lease may end it."""
-        with suppress(StaleLeader):
-            if not await self.tasks.adopt(fence):
-                await self.tasks.claim(fence, self.who)
-        number = 0
-        while True:
-            at = now()
-            if self.lease.leads():
-                self.note(at, "leads", fence)
-            await self._try_task(fence, number)
-            await self._try_head(fence, number)
-            number += 1
-            await asyncio.sleep(0.002)
+    def damaged(self, label: str) -> str:
+        """Half of a list; its URL."""
+        path = Path(self.list(label))
+        path.write_bytes(path.read_bytes()[:5_000])
+        return str(path)
 
-    async def _try_task(self, fence: int, number: int) -> None:
-        at = now()
+    def wish(self, task_id: str, label: str = "people", rows: int = ROWS, **fields: Any) -> Task:
+        """A task of such a list."""
+        return wished(task_id, label, **{"source": self.list(label, rows), "rows": rows, **fields})
+
+    @asynccontextmanager
+    async def leading(self, fence: int = 1, **manager: Any) -> AsyncIterator[asyncio.Task[None]]:
+        """Builds run inside."""
+        settings = replace(self.settings, manager=replace(self.settings.manager, **manager))
+        builds = Builds(settings, self.tasks, self.matchers, "http://me:5190")
+        running = asyncio.create_task(builds.run(fence, self.remaining))
         try:
-            await self.tasks.progress(TASK, fence, {"stage": "encode", "items": 1 << 30, "finished": number})
-        except StaleLeader:
-            self.note(at, "refused-task", fence)
-        except Unavailable:
-            return
-        else:
-            self.note(at, "task", fence)
+            yield running
+        finally:
+            if not running.done():  # else the test has looked how it ended
+                running.cancel()
+                with suppress(asyncio.CancelledError):
+                    await running
 
-    async def _try_head(self, fence: int, number: int) -> None:
-        at = now()
-        try:
-            await asyncio.to_thread(move_head, self.store, LABEL, f"{fence}-{number}", fence=fence)
-        except FenceTooOld:
-            self.note(at, "refused-head", fence)
-        else:
-            self.note(at, "head", fence)
+    async def submit(self, *wishes: Task) -> None:
+        """Queue them."""
+        for one in wishes:
+            await self.tasks.submit(one)
 
+    async def ended(self, task_id: str, *, timeout_s: float = 60.0) -> Task:
+        """The task, once it has ended."""
 
-async def main(bucket: str, redis_url: str, lease_s: str, journal: str, who: str) -> None:
-    """Lead whenever it can, until SIGTERM."""
-    from configs.settings import Storage
+        async def over() -> bool:
+            return not (await self.tasks.get(task_id)).is_open
 
-    section = Manager(lease_s=float(lease_s))
-    store = open_store(bucket, Storage(endpoint_url=os.environ.get("LIM_TEST_ENDPOINT", "")))
-    store.check_conditions()  # as a manager does when it starts
-    leases, redis = connect(redis_url, tries=0), connect(redis_url)
-    lease = Lease(leases, store, section, who)
-    with Path(journal).open("a") as out:  # noqa: ASYNC230 - before anything waits for this loop
-        working = Working(lease, Tasks(redis, section), store, out, who)
-        holding = asyncio.create_task(lease.hold(working.work))
-        stopping = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        await stopping.wait()
-        await ended([holding])
-    await leases.aclose()
-    await redis.aclose()
+        await eventually(over, timeout_s=timeout_s, what=f"the end of {task_id}")
+        return await self.tasks.get(task_id)
+
+    async def at(self, task_id: str, wanted: Callable[[Task], bool]) -> Task:
+        """The task, once it is as wanted."""
+        found: list[Task] = []
+
+        async def look() -> bool:
+            found[:] = [await self.tasks.get(task_id)]
+            return wanted(found[0])
+
+        await eventually(look, timeout_s=60, what=f"{task_id} being as wanted")
+        return found[0]
 
 
-if __name__ == "__main__":
-    import logging
+def drivers() -> list[psutil.Process]:
+    """Those of this process."""
+    return [one for one in psutil.Process().children() if "manager.builds.driver" in " ".join(one.cmdline())]
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    asyncio.run(main(*sys.argv[1:]))
+
+@asynccontextmanager
+async def world_of(folder: Path, redis_url: str) -> AsyncIterator[World]:
+    """Everything but a leader; builds are done in the driver's own process."""
+    settings = replace(
+        Settings(), storage=Storage(bucket=str(folder / "bucket")), dask=Dask(scheduler="serial"), log=Log(level="WARNING"),
+        manager=Manager(lookup_period_s=0.1, retry_s=0.2, lease_s=LEASE_S), build=Build(recipe="exact"),
+        quality=Quality(mated_probes=100, non_mates=50, added_fnir=0.03),
+    )  # fmt: skip
+    async with connect(redis_url) as redis, connect(redis_url, text=False) as wire:
+        yield World(folder, Tasks(redis, settings.manager), Matchers(wire), settings)
+        assert not drivers()
