@@ -56,7 +56,7 @@ class Streams:
                 changed = await follower.changes(BEAT_S)
                 if follower.missed:
                     yield await _looked(follower, lambda: _snapshot(tasks))
-                elif not changed:
+                elif not changed and not follower.is_over:
                     yield BEAT
                 for event in changed:
                     yield sent("task", event)
@@ -72,7 +72,7 @@ class Streams:
                     if now and now != told:
                         yield now
                     told = told if now == BEAT else now
-                else:
+                elif not follower.is_over:
                     yield BEAT
 
 
