@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster, performance_report
 
 from configs.settings import Dask
 from pipeline.errors import StageFailed
+from pipeline.nodes.allocator import keep_freed
 from pipeline.nodes.offers import offered
 from pipeline.nodes.waves import Wave
 from pipeline.stage import Done, Item, Runner, Stage
@@ -94,6 +95,7 @@ def cluster(dask: Dask) -> Iterator[Client]:
         with _answering(dask) as client:
             yield client
         return
+    keep_freed()
     with (
         LocalCluster(
             n_workers=dask.workers or max(1, (os.cpu_count() or 1) // dask.threads_per_worker),

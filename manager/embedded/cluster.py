@@ -11,6 +11,7 @@ import click
 from distributed import LocalCluster
 
 from configs.cli import Context
+from pipeline.nodes.allocator import keep_freed
 from pipeline.nodes.offers import offered
 from pipeline.pages.install import install
 
@@ -30,6 +31,7 @@ def cluster(context: Context, workers: int, memory_limit: str, port: int, addres
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    keep_freed()
     with LocalCluster(
         n_workers=workers or None, threads_per_worker=1, processes=True, memory_limit=memory_limit,
         resources=offered(1), host="127.0.0.1", scheduler_port=port, dashboard_address="127.0.0.1:0",

@@ -11,6 +11,8 @@ from typing import Any
 from distributed import Nanny, Status
 from distributed.protocol.pickle import dumps
 
+from pipeline.nodes.allocator import keep_freed
+
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.2
@@ -106,6 +108,7 @@ class Member:
     async def _stay(self) -> None:
         """One nanny, until it ends."""
         offer = self.offer
+        keep_freed()
         nanny = self._nanny = _Counting(
             offer.scheduler, nthreads=offer.slots, name=offer.name, memory_limit=offer.memory_limit,
             resources=offer.resources, dashboard_address="127.0.0.1:0" if "127.0.0.1" in offer.scheduler else None,
