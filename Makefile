@@ -8,6 +8,8 @@ PIP := -m pip install -q --disable-pip-version-check --no-input
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 TEST_ARGS ?=
+# Many tests wait for servers: some more processes than cores.
+TEST_PROCESSES ?= 3
 BROWSERS := chromium chromium-browser google-chrome
 
 .DEFAULT_GOAL := help
@@ -51,7 +53,7 @@ endef
 
 test: $(VENV)/.made  ## linters, types, import contracts and all tests, against real servers (TEST_ARGS="-k wire")
 	$(chromium)
-	@$(BIN)/python -m pytest -m "not drill and not gpu" $(TEST_ARGS)
+	@$(BIN)/python -m pytest -m "not drill and not gpu" -n $(TEST_PROCESSES) --dist worksteal $(TEST_ARGS)
 
 lint: $(VENV)/.made  ## ruff, mypy --strict, import contracts, sizes and names
 	@$(BIN)/python -m pytest -q tests/test_house.py $(TEST_ARGS)
