@@ -22,6 +22,7 @@ from configs.settings import Storage
 from manager.embedded.processes import Child, free_port
 from manager.embedded.seaweed import S3
 from pipeline.artifact import ConditionsIgnored, Store, StoreUnavailable, open_store
+from pipeline.artifact.s3_session import moment, session
 
 WRITER = """
 import sys, time
@@ -81,7 +82,9 @@ def test_another_client_reads_what_we_wrote(
     found.release_conn()
     names = [one.object_name for one in witness.list_objects(s3_server.bucket, f"{prefix}/", recursive=True)]
     assert names == [f"{prefix}/{key}"]
-    assert store.entries()[key].etag.strip('"') == witness.stat_object(s3_server.bucket, names[0]).etag
+    entry, stat = store.entries()[key], witness.stat_object(s3_server.bucket, names[0])
+    assert stat.last_modified is not None
+    assert (entry.etag.strip('"'), int(entry.modified)) == (stat.etag, int(stat.last_modified.timestamp()))
 
 
 def test_we_read_what_another_client_wrote(
@@ -244,3 +247,20 @@ def test_wrong_keys(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert done.stdout.count(": SignatureDoesNotMatch: ") == 3, done.stderr
     assert "not the key" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("2026-11-24T22:50:00Z", 1_795_560_600.0), ("2026-11-24T22:50:00.250Z", 1_795_560_600.25),
+        ("2026-11-24T23:50:00+01:00", 1_795_560_600.0), ("Tue, 24 Nov 2026 22:50:00 GMT", 1_795_560_600.0),
+        (1_795_560_600, 1_795_560_600.0),
+    ],
+)  # fmt: skip
+def test_times_are_read_however_a_server_writes_them(written: str | int, seconds: float) -> None:
+    assert moment(written).timestamp() == seconds
+
+
+def test_listings_are_read_by_that() -> None:
+    parser = session().get_component("response_parser_factory").create_parser("rest-xml")
+    assert parser._timestamp_parser is moment

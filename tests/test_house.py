@@ -186,10 +186,16 @@ def test_no_test_sleeps_for_luck(path: Path) -> None:
     assert not sleeps, f"{path.name}: {sleeps}: use wait_until"
 
 
-BROUGHT_ALONG = {"botocore": "s3fs", "markupsafe": "jinja2", "openapi_spec_validator": "moto", "tornado": "distributed"}
+BROUGHT_ALONG = {
+    "aiobotocore": "s3fs",
+    "botocore": "s3fs",
+    "markupsafe": "jinja2",
+    "openapi_spec_validator": "moto",
+    "tornado": "distributed",
+}
 """Libraries that another one is made of."""
 
-OF_TESTS = {"hypothesis", "minio", "moto", "nbclient", "nbformat", "playwright", "pytest"}
+OF_TESTS = {"hypothesis", "minio", "moto", "nbclient", "nbformat", "playwright", "pytest", "schemathesis"}
 
 
 def imported(paths: list[Path]) -> set[str]:

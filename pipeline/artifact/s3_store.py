@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.artifact.busy import unavailable
 from pipeline.artifact.errors import ArtifactChanged, ArtifactError, ArtifactExists, ArtifactMissing, StoreUnavailable
 from pipeline.artifact.files import Data, Entry, File, Summed
+from pipeline.artifact.s3_session import session
 from pipeline.artifact.store import CHUNK, Store
 
 CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
@@ -221,8 +222,8 @@ def _file_system(endpoint_url: str, region: str, process: int) -> Any:
         client["endpoint_url"] = endpoint_url
     config = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 3, "mode": "standard"}}
     return s3fs.S3FileSystem(
-        client_kwargs=client, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True
-    )
+        client_kwargs=client, config_kwargs=config, use_listings_cache=False, skip_instance_cache=True, session=session(),
+    )  # fmt: skip
 
 
 def _body(fs: Any, found: dict[str, Any]) -> bytes:
