@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -49,7 +48,7 @@ def recover(context: Context, interrupted: bool, dry_run: bool, as_json: bool) -
 
 
 async def _restored(settings: Settings, found: Found, interrupted: bool) -> Restored:
-    async with connect(url_of(settings)) as redis:
+    async with connect(url_of(settings), tries=3) as redis:
         return await restore(redis, settings.manager, found, interrupted=interrupted)
 
 
@@ -83,5 +82,5 @@ def _lines(found: Found, done: Restored | None, interrupted: bool) -> Iterator[s
         yield "interrupted builds were left: `lim recover --interrupted` queues them, and they go on where they were"
 
 
-def _counted(counts: Counter[str]) -> str:
+def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {WORDS[word]}" for word, count in sorted(counts.items())) or "none"

@@ -58,9 +58,9 @@ return newest
 class Restored:
     """What was done; each count by `restored`, `there` (known already), `newer` or `old`."""
 
-    labels: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, int] = field(default_factory=dict)
     """Labels whose newest index is known now; `newer`: Redis knows of a newer one than the bucket."""
-    history: Counter[str] = field(default_factory=Counter)
+    history: dict[str, int] = field(default_factory=dict)
     """Published indexes as tasks; `old`: ended longer ago than manager.history_s."""
     queued: list[str] = field(default_factory=list)
     """Interrupted builds that wait again."""
@@ -97,7 +97,7 @@ def _kept(task: Task, history_ms: int) -> tuple[Any, ...]:
     return (history_ms, task.task_id, task.label, repr(task.created), repr(task.ended), *fields)
 
 
-async def _all(redis: Redis, script: Script, calls: Iterable[tuple[Any, ...]]) -> Counter[str]:
+async def _all(redis: Redis, script: Script, calls: Iterable[tuple[Any, ...]]) -> dict[str, int]:
     """Run a script for each, many in a round trip; how often it answered what."""
     said: Counter[str] = Counter()
     await script.learn(redis)
@@ -107,4 +107,4 @@ async def _all(redis: Redis, script: Script, calls: Iterable[tuple[Any, ...]]) -
         for arguments in some:
             script.queue(pipe, *arguments)
         said.update(await pipe.execute())
-    return said
+    return dict(said)
