@@ -84,6 +84,7 @@ class World:
             client.set(f"lim:matcher-figures:{matcher_id}", msgpack.packb(more))
             for label, index_id in holds.items():
                 client.set(f"lim:serving:{label}", index_id)
+        self.do(self.parts.matchers.look(0.0))
 
 
 def task_of(label: str, **changes: Any) -> Task:

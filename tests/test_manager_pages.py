@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from manager_pages import World, shown
 from pages import Reply, Visitor
+from waiting import wait_until
 
-from manager.embedded.valkey import Valkey, start_valkey
+from manager.embedded.valkey import start_valkey
 from manager.pages.showing import PAGE
 from pipeline.artifact import index_prefix, read_head
 
@@ -108,7 +109,7 @@ def test_a_label_with_its_versions(visitor: Visitor, world: World) -> None:
     assert re.search(r'tr class="serves.*?</tr>', text, re.S)[0].count("matcher-1") == 1  # type: ignore[index]
     assert "Roll back" in text
     assert 'id="delete-22222222-new"' not in text, "what serves is not deleted"
-    assert "matcher-1" in checked(visitor.get("/"))
+    wait_until(lambda: "matcher-1" in checked(visitor.get("/")), what="the matcher")
     assert "Stäff/A &amp; B" in checked(visitor.get("/labels?q=St%C3%A4"))
 
 
@@ -211,10 +212,12 @@ def test_a_failed_build_is_an_alarm_until_it_is_made_good(visitor: Visitor, worl
     world.submit("poor")
     task = world.claim()
     world.do(world.parts.tasks.fail(task.task_id, 1, 26105, "no row can be indexed"))
-    assert "poor: its newest build failed: no row can be indexed" in checked(visitor.get("/"))
+    wait_until(
+        lambda: "poor: its newest build failed: no row can be indexed" in checked(visitor.get("/")), what="the alarm"
+    )
     assert "Look at the source" in visitor.get(f"/builds/{task.task_id}").text
     newer = world.submit("poor", task_id="poor-2")
-    assert "poor: its newest build failed" not in visitor.get("/").text
+    wait_until(lambda: "poor: its newest build failed" not in visitor.get("/").text, what="the end of the alarm")
     world.do(world.parts.tasks.cancel(newer.task_id))
 
 
@@ -290,11 +293,3 @@ def test_a_list_is_submitted(visitor: Visitor, world: World) -> None:
 def test_only_forms_are_taken(visitor: Visitor) -> None:
     assert visitor.json("/submit", {"label": "x"}).status == 415
     assert form(visitor, "/submit", options="x" * 70_000).status == 413
-
-
-def test_a_page_without_redis_says_so(redis_server: Valkey, world: World) -> None:
-    with shown(redis_server.url, world.folder / "alone") as lonely:
-        redis_server.kill()
-        text = checked(lonely.visitor.get("/"))
-        assert "does not answer" in text
-        assert checked(lonely.visitor.get("/builds"), 503)

@@ -41,7 +41,7 @@ def manager(redis_url: str, tmp_path: Path) -> Iterator[Manager]:
     gallery(tmp_path / "lists", 1_500, "staff.npy")
     gallery(tmp_path / "lists", 20_000, "crowd.npy")
     guarded = {"LIM_HTTP__TOKEN": TOKEN, "LIM_HTTP__READ_TOKEN": READ, "LIM_BUILD__RECIPE": "exact"}
-    with matchers(tmp_path, redis_url) as serving, managers(tmp_path, redis_url, **guarded) as group:
+    with matchers(tmp_path, redis_url) as serving, managers(tmp_path, redis_url, 0, **guarded) as group:
         serving.start()
         yield group.start()
 
@@ -63,7 +63,7 @@ def test_what_a_person_does(browser: Browser, manager: Manager) -> None:
     deletes(page)
     cancels_and_tries_again(page)
     assert complaints == []
-    cookies = {"cookies": person.cookies()}
+    cookies = person.storage_state()
     small = browser.new_context(base_url=manager.url, viewport=NARROW, color_scheme="dark", storage_state=cookies)
     reads_on_a_telephone_in_the_dark(small.new_page())
     plain = browser.new_context(base_url=manager.url, java_script_enabled=False, storage_state=cookies)

@@ -25,8 +25,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from configs.settings import Build, Quality, Settings, Storage
 from pipeline.artifact import read_head
-from pipeline.build import Order, build
+from pipeline.build import build
 from pipeline.generate.faces import Generator
+from pipeline.order import Order
 from pipeline.progress import Lines
 from pipeline.stage import serial
 
@@ -73,7 +74,7 @@ def test_what_a_person_does(browser: Browser, world: World) -> None:
     rolls_back(page, world)
     deletes(page, world)
     assert complaints == []
-    cookies = {"cookies": person.cookies()}
+    cookies = person.storage_state()
     small = browser.new_context(base_url=world.url, viewport=NARROW, color_scheme="dark", storage_state=cookies)
     reads_on_a_telephone_in_the_dark(small.new_page())
     plain = browser.new_context(base_url=world.url, java_script_enabled=False, storage_state=cookies)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import urllib.request
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from configs.settings import Settings
+from manager.pages.recent import Recent
 
 TIMEOUT_S = 2.0
 FRESH_S = 2.0
@@ -41,10 +41,8 @@ class Cluster:
     """Asks when somebody looks, at most every FRESH_S."""
 
     def __init__(self, settings: Settings) -> None:
-        self.scheduler = settings.dask.scheduler
         self._address = dashboard_of(settings)
-        self._counts, self._asked = Counts(), -FRESH_S
-        self._turn = asyncio.Lock()
+        self._recent = Recent(lambda: asyncio.to_thread(self._ask), FRESH_S)
 
     @property
     def dashboard(self) -> str:
@@ -53,12 +51,7 @@ class Cluster:
 
     async def counts(self) -> Counts | None:
         """What it tells; None where builds run on workers of their own."""
-        if not self._address:
-            return None
-        async with self._turn:
-            if time.monotonic() - self._asked >= FRESH_S:
-                self._counts, self._asked = await asyncio.to_thread(self._ask), time.monotonic()
-        return self._counts
+        return await self._recent.get() if self._address else None
 
     def _ask(self) -> Counts:
         where = f"{self._address}/json/counts.json"

@@ -13,7 +13,6 @@ from manager.pages.parts import PageParts
 from manager.parts import Parts
 
 PAGES = (
-    ("GET", "/", overview.show, "Overview"),
     ("GET", "/labels", labels.labels, "Labels"),
     ("GET", "/labels/{label:path}", labels.label, "Labels"),
     ("GET", "/change", labels.ask, "Labels"),
@@ -28,7 +27,7 @@ PAGES = (
     ("GET", "/submit", submitting.show, "Submit"),
     ("POST", "/submit", submitting.take, "Submit"),
 )
-"""Method, path, handler, entry of the navigation."""
+"""Method, path, handler, entry of the navigation; `/` is added, whose handler remembers."""
 
 PUBLIC = (
     ("GET", "/login", login.show, ""),
@@ -40,10 +39,11 @@ PUBLIC = (
 
 def routes(parts: Parts) -> list[Route]:
     """The pages of a manager, for the application that has its API under /1."""
-    gate = Gate(PageParts(parts, Cluster(parts.settings)))
+    pages = PageParts(parts, Cluster(parts.settings))
+    gate, first = Gate(pages), ("GET", "/", overview.watching(pages), "Overview")
     return [
         Route(path, _named(path, gate.endpoint(handler, section, is_public=table is PUBLIC)), methods=[method])
-        for table in (PAGES, PUBLIC)
+        for table in ((first, *PAGES), PUBLIC)
         for method, path, handler, section in table
     ]
 
