@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -53,13 +53,15 @@ class Leader:
 
 
 @contextmanager
-def leaders(folder: Path, bucket: str, redis_url: str, lease_s: float, count: int = 2) -> Iterator[list[Leader]]:
-    """So many of them, ended with the block; none may have written a traceback."""
+def leaders(
+    folder: Path, place: tuple[str, str], lease_s: float, count: int = 2, *, stubborn: bool = False
+) -> Iterator[list[Leader]]:
+    """So many of them, over a bucket and a Redis, ended with the block; none may have written a traceback."""
     found = []
     try:
         for number in range(count):
             name, journal = f"leader-{number}", folder / f"{number}.jsonl"
-            command = [sys.executable, __file__, bucket, redis_url, str(lease_s), str(journal), name]
+            command = [sys.executable, __file__, " ".join(place), str(lease_s), str(journal), name, str(stubborn)]
             endpoint = {"LIM_TEST_ENDPOINT": os.environ.get("LIM_TEST_ENDPOINT", "")}
             found.append(Leader(Child(name, command, folder / f"{name}.log", endpoint).start(), journal))
         yield found
@@ -86,6 +88,9 @@ class Working:
     store: Store
     out: IO[str]
     who: str
+    stubborn: bool
+    """Goes on when it is told to stop: only the fences keep it from harm."""
+    going_on: list[asyncio.Task[None]] = field(default_factory=list)
 
     def note(self, at: float, what: str, fence: int) -> None:
         """One line, whole."""
@@ -93,14 +98,20 @@ class Working:
         self.out.flush()
 
     async def work(self, fence: int) -> None:
-        """Tries for ever, whatever is refused: only the lease may end it."""
+        """Tries for ever, whatever is refused: only the lease may end it, or not even that."""
+        if self.stubborn:
+            self.going_on.append(asyncio.create_task(self._try(fence)))
+            await asyncio.Event().wait()
+        await self._try(fence)
+
+    async def _try(self, fence: int) -> None:
         with suppress(StaleLeader):
             if not await self.tasks.adopt(fence):
                 await self.tasks.claim(fence, self.who)
         number = 0
         while True:
             at = now()
-            if self.lease.leads():
+            if self.lease.leads() and self.lease.fence == fence:
                 self.note(at, "leads", fence)
             await self._try_task(fence, number)
             await self._try_head(fence, number)
@@ -128,22 +139,23 @@ class Working:
             self.note(at, "head", fence)
 
 
-async def main(bucket: str, redis_url: str, lease_s: str, journal: str, who: str) -> None:
-    """Lead whenever it can, until SIGTERM."""
+async def main(place: str, lease_s: str, journal: str, who: str, stubborn: str) -> None:
+    """Lead whenever it can, until SIGTERM; `place` is bucket and Redis with a blank between."""
     from configs.settings import Storage
 
+    bucket, redis_url = place.split()
     section = Manager(lease_s=float(lease_s))
     store = open_store(bucket, Storage(endpoint_url=os.environ.get("LIM_TEST_ENDPOINT", "")))
     store.check_conditions()  # as a manager does when it starts
     leases, redis = connect(redis_url, tries=0), connect(redis_url)
     lease = Lease(leases, store, section, who)
     with Path(journal).open("a") as out:  # noqa: ASYNC230 - before anything waits for this loop
-        working = Working(lease, Tasks(redis, section), store, out, who)
+        working = Working(lease, Tasks(redis, section), store, out, who, stubborn == "True")
         holding = asyncio.create_task(lease.hold(working.work))
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         await stopping.wait()
-        await ended([holding])
+        await ended([holding, *working.going_on])
     await leases.aclose()
     await redis.aclose()
 
