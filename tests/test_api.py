@@ -46,7 +46,7 @@ def post(world: World, path: str, body: object = None, status: int = 200) -> Any
 def answered(reply: Reply, status: int) -> Any:
     assert reply.status == status, reply.text
     assert re.fullmatch(r"\d{10},[0-9a-f-]{36}", reply.headers["Luna-Request-Id"])
-    body = json.loads(reply.text) if reply.text else None
+    body: Any = json.loads(reply.text) if reply.text else None
     if status >= 400:
         assert list(body) == ["error_code", "desc", "detail", "link"]
         assert reply.headers["Error-Code"] == str(body["error_code"])
@@ -163,7 +163,8 @@ def test_lists_come_in_pages(world: World) -> None:
         ("/1/indexes/labels?prefix=page-", "indexes", "label"), ("/1/tasks?statuses=pending", "tasks", "task_id"),
     ):  # fmt: skip
         whole = [one[key] for one in get(world, path)[name]]
-        paged, cursor = [], ""
+        paged: list[str] = []
+        cursor = ""
         while cursor is not None:
             page = get(world, f"{path}&limit=2" + (f"&cursor={cursor}" if cursor else ""))
             assert len(page[name]) <= 2
