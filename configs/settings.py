@@ -290,7 +290,8 @@ class Manager(Section):
     replicas: CountOrAuto = 0
     """Replicas of that Redis that must have a submission before it is acknowledged; 0 = one, where there are any."""
     lock: Word = "lim_manager"
-    """Name of the leader's lease in Redis (LIM_MANAGER_MASTER_LOCK); managers of one name share the work."""
+    """Name of the leader's lease in Redis (LIM_MANAGER_MASTER_LOCK); managers of one name share the work.
+    All managers over a bucket have the same: those of two names would take the lead from each other for ever."""
     lease_s: Seconds = 10.0
     """Life of the lease: a leader that cannot renew it stops its work within this time, and another takes over."""
     lookup_period_s: Seconds = 1.0

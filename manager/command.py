@@ -37,17 +37,22 @@ def manager(context: Context, port: int | None, origin: str | None) -> None:
         settings = replace(settings, http=replace(settings.http, manager_port=port))
     if origin is not None:
         settings = replace(settings, manager=replace(settings.manager, origin=origin))
-    asyncio.run(serve(settings))
+    run(settings)
 
 
-async def serve(settings: Settings) -> None:
-    """Run service and HTTP on one loop until a signal.
+def run(settings: Settings) -> None:
+    """Until a signal, with which the process ends.
 
     Raises LimError when the port is taken, or for a bucket in which two leaders could overwrite each other's work.
     """
-    at = listening(settings.http.host, settings.http.manager_port, "http.manager_port")
+    with listening(settings.http.host, settings.http.manager_port, "http.manager_port") as at:
+        store = bucket(settings.storage)  # before the loop: a signal ends the wait for a bucket that does not answer
+        asyncio.run(serve(settings, store, at))
+
+
+async def serve(settings: Settings, store: Store, at: socket.socket) -> None:
+    """Run service and HTTP on one loop until a signal, with which the process ends."""
     origin = settings.manager.origin or f"http://{socket.gethostname()}:{at.getsockname()[1]}"
-    store = await asyncio.to_thread(bucket, settings.storage)
     service = Service(settings, origin, store)
     on_signals(service.parts.stopping)
     async with serving(application(service.parts), at):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from configs.settings import Settings
 from manager.connecting import url_of
@@ -63,7 +62,3 @@ class Health:
             f"no manager has led for {time.monotonic() - self._led:.0f} s, so nothing is built: the managers' logs say why "
             "(can they write to the bucket?)"
         ]
-
-    def state(self) -> dict[str, Any]:
-        """For the pages: who leads, since which fence."""
-        return {"leader": self.leader, "leads": self._lease.leads(), "fence": self._lease.fence}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
 from pathlib import Path
@@ -10,14 +11,20 @@ from pathlib import Path
 import pytest
 import redis
 from managers import LEASE_S, managers
-from waiting import wait_until
+from waiting import eventually, wait_until
 
 from configs.errors import ConfigError, LimError
-from configs.settings import Http, Settings, Storage
-from manager.command import bucket, serve
+from configs.settings import Http, Manager, Settings, Storage
+from manager.command import bucket, run
+from manager.connecting import connect
 from manager.embedded.valkey import Valkey
+from manager.health import Health
+from manager.leading.ending import ended
+from manager.leading.lease import Lease
 from manager.leading.lock import lease_key
-from pipeline.artifact import ConditionsIgnored
+from manager.matchers import Matchers
+from manager.shelf.shelf import Shelf
+from pipeline.artifact import ConditionsIgnored, open_store
 from pipeline.artifact.local_store import LocalStore
 from pipeline.web.serving import listening
 
@@ -65,13 +72,31 @@ def test_without_redis_it_says_so_and_comes_back(redis_server: Valkey, tmp_path:
         wait_until(lambda: one.child.process is not None and one.child.process.poll() == 0, what="its end")
 
 
+async def test_a_while_without_a_leader_is_an_alarm(redis_url: str, tmp_path: Path) -> None:
+    """Requests are answered all the same, so that it is no reason to send nobody here."""
+    settings = Settings(manager=Manager(lease_s=0.2, redis_url=redis_url))
+    store, redis = open_store(str(tmp_path)), connect(redis_url, tries=0)
+    lease = Lease(redis, store, settings.manager, "http://one")
+    health = Health(settings, lease, Shelf(store, Matchers(redis), 1.0))
+    await health.look()
+    assert (health.leader, health.problems(), health.alarms()) == ("", [], [])
+    await eventually(health.alarms)
+    assert re.fullmatch(r"no manager has led for \d s, so nothing is built: .*", health.alarms()[0])
+    holding = asyncio.create_task(lease.hold(lambda _: asyncio.sleep(60)))
+    await eventually(lease.leads)
+    await health.look()
+    assert (health.leader, health.alarms()) == ("http://one", [])
+    await ended([holding])
+    await redis.aclose()
+
+
 def test_a_taken_port_is_named() -> None:
     with listening("127.0.0.1", 0, "any") as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
             LimError, match=rf"http.manager_port: expected to listen on 127.0.0.1:{port}, got: .*; set another"
         ):
-            asyncio.run(serve(Settings(http=Http(manager_port=port))))
+            run(Settings(http=Http(manager_port=port)))
 
 
 def test_a_bucket_that_only_we_see_is_refused() -> None:
