@@ -31,7 +31,7 @@ SUMMARIES = {
     "indexer": "Run a node that builds.",
     "labels": "Show published labels, or the versions of one.",
     "load": "Put a load on matchers and measure it.",
-    "manager": "Run the service that plans, queues and leads builds, with its pages.",
+    "manager": "Run the service that plans, queues, leads builds, shows pages.",
     "match": "Ask matchers who is most similar to the probes of a file.",
     "matcher": "Run the service that answers.",
     "plan": "Say what builds would take: memory, bytes, time.",
