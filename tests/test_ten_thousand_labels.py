@@ -16,13 +16,14 @@ import msgpack
 import pytest
 import redis
 from counting_proxy import Counting, counting
-from managers import Managers
+from managers import Manager, Managers, managers
 from matchers import Matchers, matchers
 from published import bucket, publish_index, unit_rows
 from waiting import wait_until
 
-from configs.settings import Storage
+from configs.settings import Client, Storage
 from manager.embedded.seaweed import S3
+from matcher.client_sync import SyncMatchClient
 from pipeline.artifact import MANIFEST, Head, head_key, index_prefix, open_store
 
 LABELS = 10_000
@@ -88,25 +89,6 @@ def seconds(url: str) -> tuple[float, bytes]:
 Say = Callable[[str], None]
 
 
-def look_at_a_matcher(group: Matchers, environ: dict[str, str], proxy: Counting, url: str, say: Say) -> None:
-    """Its cold start, then what it asks of the store while nothing changes."""
-    began, before = time.monotonic(), proxy.counts.copy()
-    matcher = group.begin("one", **environ, LIM_MATCHER__POLL_S=str(POLL_S))
-    wait_until(lambda: matcher.get("/healthcheck")[0] == 200, timeout_s=3000, what="a matcher with all labels")
-    taken = time.monotonic() - began
-    say(f"a matcher's cold start: {taken:.0f} s, {taken / LABELS * 1e3:.1f} ms a label; {dict(proxy.counts - before)}")
-    with redis.Redis.from_url(url) as client:
-        assert len(msgpack.unpackb(client.get("lim:matcher:one"))["indexes"]) == LABELS
-    a_look(url)
-    counts = []
-    for _ in range(3):
-        before = proxy.counts.copy()
-        a_look(url)
-        counts.append((proxy.counts - before).total())
-    say(f"requests of a look with nothing new: {counts}")
-    assert 0 < max(counts) <= MOST_REQUESTS
-
-
 @pytest.mark.drill
 @pytest.mark.timeout(3600)
 def test_ten_thousand_labels(s3_server: S3, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,25 +100,53 @@ def test_ten_thousand_labels(s3_server: S3, redis_url: str, tmp_path: Path, caps
     began = time.monotonic()
     fill(s3_server, "many", tmp_path / "made")
     say(f"{LABELS} labels written in {time.monotonic() - began:.0f} s")
-    with counted(s3_server) as (proxy, environ), matchers(tmp_path, redis_url) as group:
-        look_at_a_matcher(group, environ, proxy, redis_url, say)
-        look_at_a_manager(Managers(tmp_path, redis_url), environ, proxy, say)
+    with managers(tmp_path, redis_url) as many, matchers(tmp_path, redis_url) as group, counted(s3_server) as (proxy, environ):
+        manager = look_at_a_new_manager(many, environ, proxy, say)
+        with counted(s3_server) as (another, leading_there):
+            look_at_a_matcher(group, leading_there, another, redis_url, say)
+            look_at_pages(manager, say)
+            for one in (*group.running, *many.running):
+                one.child.stop()
 
 
-def look_at_a_manager(many: Managers, environ: dict[str, str], proxy: Counting, say: Say) -> None:
-    """How soon it shows what is there, how long its pages take then."""
-    began, before = time.monotonic(), proxy.counts.copy()
+def look_at_a_new_manager(many: Managers, environ: dict[str, str], proxy: Counting, say: Say) -> Manager:
+    """How soon it shows what is there."""
+    began = time.monotonic()
     manager = many.start(**environ, LIM_MANAGER__POLL_S=str(POLL_S))
-    try:
-        wait_until(lambda: manager.ask("/1/labels?limit=1")[1]["count"] == LABELS, timeout_s=300, what="all labels")
-        say(f"a manager knows all labels after {time.monotonic() - began:.1f} s")
-        cold = [seconds(f"{manager.url}{path}")[0] for path in ("/labels", "/1/labels?limit=50&cursor=5000")]
-        say(f"first pages of labels, of which nothing is known yet: {', '.join(f'{one * 1e3:.0f}' for one in cold)} ms")
-        wait_until(lambda: (proxy.counts - before)["get"] >= LABELS, timeout_s=900, what="all heads")
-        say(f"it has read all heads after {time.monotonic() - began:.0f} s: {dict(proxy.counts - before)}")
-        for path in ("/labels", "/labels?page=100", "/1/labels?limit=50&cursor=7500", "/", "/labels/list-00007"):
-            times = sorted(seconds(manager.url + path)[0] for _ in range(15))
-            say(f"{path}: median {statistics.median(times) * 1e3:.0f} ms, slowest {times[-1] * 1e3:.0f} ms")
-            assert statistics.median(times) < MOST_S
-    finally:
-        manager.child.stop()
+    wait_until(lambda: manager.ask("/1/labels?limit=1")[1]["count"] == LABELS, timeout_s=300, what="all labels")
+    say(f"a manager knows all labels after {time.monotonic() - began:.1f} s")
+    cold = [seconds(f"{manager.url}{path}")[0] for path in ("/labels", "/1/labels?limit=50&cursor=5000")]
+    say(f"first pages of labels, while it reads their heads: {', '.join(f'{one * 1e3:.0f}' for one in cold)} ms")
+    wait_until(lambda: proxy.counts["get"] >= LABELS, timeout_s=900, what="all heads")
+    say(f"it has read all heads after {time.monotonic() - began:.0f} s: {dict(proxy.counts)}")
+    return manager
+
+
+def look_at_a_matcher(group: Matchers, environ: dict[str, str], proxy: Counting, url: str, say: Say) -> None:
+    """Its cold start, then what it asks of the store while nothing changes; it answers for the last label."""
+    began = time.monotonic()
+    matcher = group.begin("one", **environ, LIM_MATCHER__POLL_S=str(POLL_S))
+    wait_until(lambda: matcher.get("/healthcheck")[0] == 200, timeout_s=3000, what="a matcher with all labels")
+    taken = time.monotonic() - began
+    say(f"a matcher's cold start: {taken:.0f} s, {taken / LABELS * 1e3:.1f} ms a label; {dict(proxy.counts)}")
+    with redis.Redis.from_url(url) as client:
+        assert len(msgpack.unpackb(client.get("lim:matcher:one"))["indexes"]) == LABELS
+    a_look(url)
+    counts = []
+    for _ in range(3):
+        before = proxy.total
+        a_look(url)
+        counts.append(proxy.total - before)
+    say(f"requests of a look with nothing new: {counts}")
+    assert 0 < max(counts) <= MOST_REQUESTS
+    with SyncMatchClient(url, Client()) as asking:
+        answer = asking.match(name(LABELS - 1), unit_rows(1, 5, 16)[2], limit=1)
+    assert answer.candidates[0].id == "one-2"
+
+
+def look_at_pages(manager: Manager, say: Say) -> None:
+    """How long pages take, from memory."""
+    for path in ("/labels", "/labels?page=100", "/1/labels?limit=50&cursor=7500", "/", "/labels/list-00007"):
+        times = sorted(seconds(manager.url + path)[0] for _ in range(15))
+        say(f"{path}: median {statistics.median(times) * 1e3:.0f} ms, slowest {times[-1] * 1e3:.0f} ms")
+        assert statistics.median(times) < MOST_S
