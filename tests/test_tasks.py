@@ -22,7 +22,7 @@ from manager.errors import (
 )
 from manager.tasks import keys
 from manager.tasks.finding import Wanted
-from manager.tasks.task import Task
+from manager.tasks.task import MOVES, STATUSES, Task
 from manager.tasks.tasks import Tasks
 
 
@@ -255,6 +255,18 @@ async def test_retry_begins_anew(tasks: Tasks) -> None:
     assert await tasks.waiting(10) == ["two", "one"]
 
 
+async def test_content_of_a_removed_index_may_be_built_again(tasks: Tasks) -> None:
+    for name in ("one", "two"):
+        await tasks.submit(wished(name))
+        await build(tasks)
+    await tasks.removed("people", "one")
+    with pytest.raises(AlreadyIndexed, match="index two"):
+        await tasks.submit(wished("three", fingerprint="two"))
+    await tasks.removed("people", "two")
+    assert await tasks.built("people") is None
+    assert (await tasks.submit(wished("three", fingerprint="two"))).status == "pending"
+
+
 async def test_ids_and_priorities_that_cannot_be(tasks: Tasks) -> None:
     for task_id in ("", "a:b", "../x", "x" * 101):
         with pytest.raises(BadRequest, match="task_id: expected up to 100 letters"):
@@ -264,3 +276,8 @@ async def test_ids_and_priorities_that_cannot_be(tasks: Tasks) -> None:
     with pytest.raises(NoSuchTask):
         await tasks.prioritise("one", 1)
     assert await tasks.find(Wanted(), 10) == await tasks.find(Wanted(label="x"), 10)
+
+
+def test_every_state_is_left_or_final() -> None:
+    assert set(MOVES) == set(STATUSES)
+    assert {one for one, to in MOVES.items() if not to} == {"success"}

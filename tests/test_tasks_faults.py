@@ -108,6 +108,26 @@ async def test_moves_survive_a_kill(redis_server: Valkey) -> None:
         assert next_one.task_id == "three", "its scripts are known again"
 
 
+async def test_events_survive_a_kill(redis_server: Valkey) -> None:
+    """Whoever listens is told that something may have been missed."""
+    async with tasks_at(redis_server.url) as tasks:
+        said: list[str] = []
+
+        async def listen() -> None:
+            async for message in tasks.events():
+                said.insert(len(said), message["task_id"])
+
+        listening = asyncio.create_task(listen())
+        await eventually(lambda: said == [""], what="the subscription")
+        await tasks.submit(wished("one"))
+        redis_server.kill()
+        redis_server.restart()
+        await eventually(lambda: said == ["", "one", ""], what="the second subscription")
+        await tasks.submit(wished("two"))
+        await eventually(lambda: said == ["", "one", "", "two"], what="an event")
+        listening.cancel()
+
+
 CLIENT = """
 import asyncio, sys
 sys.path[:0] = sys.argv[3:]

@@ -18,7 +18,7 @@ from configs.settings import Manager
 from manager.connecting import connect
 from manager.errors import TaskError
 from manager.tasks.finding import Wanted
-from manager.tasks.task import MOVES, STATUSES
+from manager.tasks.task import STATUSES
 from manager.tasks.tasks import Tasks
 
 IDS = st.sampled_from([f"t{number}" for number in range(12)])
@@ -297,8 +297,3 @@ def test_any_order_of_moves(redis_url: str) -> None:
         "StaleLeader",
     }
     assert Model.seen >= often, "what the examples came to"
-
-
-def test_every_state_is_left_or_final() -> None:
-    assert set(MOVES) == set(STATUSES)
-    assert {one for one, to in MOVES.items() if not to} == {"success"}

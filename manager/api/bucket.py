@@ -39,6 +39,7 @@ async def remove(request: Request, parts: Parts) -> Response:
     query = Query.of(request, "label")
     found = await parts.shelf.index(request.path_params["index_id"], query.text("label"))
     await parts.shelf.delete(found.label, found.index_id)
+    await parts.tasks.removed(found.label, found.index_id)
     return Response(status_code=204)
 
 

@@ -62,6 +62,7 @@ async def change(asked: Asked) -> Response:
             await shelf.roll(name, index_id)
         elif do == "delete":
             await shelf.delete(name, index_id)
+            await asked.parts.manager.tasks.removed(name, index_id)
         else:
             raise _unknown(do)
     except (InUse, Unreadable) as error:

@@ -1,4 +1,4 @@
-"""Tells Redis what it has forgotten, and leaves alone what it knows."""
+"""Tells Redis what it has forgotten."""
 
 from __future__ import annotations
 

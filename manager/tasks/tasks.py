@@ -122,6 +122,11 @@ class Tasks(Led):
         with reaching(self._redis):
             return await client.hgetall(keys.built(label)) or None
 
+    async def removed(self, label: str, index_id: str) -> None:
+        """An index was removed from the bucket: where it was the newest of its label, its content is no longer indexed."""
+        with reaching(self._redis):
+            await wishes.REMOVED.run(self._redis, label, index_id)
+
     def events(self) -> AsyncGenerator[dict[str, Any]]:
         """See `manager.tasks.events.events`."""
         return events(self._redis)

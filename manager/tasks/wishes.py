@@ -67,3 +67,9 @@ if redis.call('ZREM', QUEUE, seat(id)) == 1 then enqueue(id) end
 tell(id)
 return task(id)
 """)
+
+REMOVED = Script("""
+-- label, index id: what was its newest index is gone, so that its content may be built again
+if redis.call('HGET', BUILT .. ARGV[1], 'task_id') == ARGV[2] then redis.call('DEL', BUILT .. ARGV[1]) end
+return {'done'}
+""")
