@@ -100,7 +100,11 @@ def test_ten_thousand_labels(s3_server: S3, redis_url: str, tmp_path: Path, caps
     began = time.monotonic()
     fill(s3_server, "many", tmp_path / "made")
     say(f"{LABELS} labels written in {time.monotonic() - began:.0f} s")
-    with managers(tmp_path, redis_url) as many, matchers(tmp_path, redis_url) as group, counted(s3_server) as (proxy, environ):
+    with (
+        managers(tmp_path, redis_url) as many,
+        matchers(tmp_path, redis_url) as group,
+        counted(s3_server) as (proxy, environ),
+    ):
         manager = look_at_a_new_manager(many, environ, proxy, say)
         with counted(s3_server) as (another, leading_there):
             look_at_a_matcher(group, leading_there, another, redis_url, say)
