@@ -33,7 +33,7 @@ def summary(manifest: Manifest, stages: dict[str, dict[str, float]], seconds: fl
 def keep(store: Store, figures: dict[str, Any]) -> None:
     """Write the figures of a build beside its report."""
     key = index_prefix(figures["label"], figures["index_id"]) + FIGURES
-    store.write(key, json.dumps(figures, sort_keys=True, indent=1).encode())
+    store.write(key, json.dumps(figures, indent=1).encode())
 
 
 def kept(store: Store, label: str, index_id: str) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_the_table_says_what_was_promised(demo: tuple[Marked, dict[str, Any]]) -
     ):  # fmt: skip
         assert words in table
     assert f"{found['quality']['recall_at_10']:.4f}" in table
-    assert "Dask dashboard while the demo runs: http://127.0.0.1:" in run.err.read_text()
+    assert "while the demo runs: pages of the manager http://127.0.0.1:" in run.err.read_text()
 
 
 def test_the_report_and_the_logs_stay_and_nothing_else(demo: tuple[Marked, dict[str, Any]]) -> None:
@@ -93,7 +93,7 @@ def test_the_report_and_the_logs_stay_and_nothing_else(demo: tuple[Marked, dict[
     assert list(run.temporary.iterdir()) == []
     assert "<html" in (run.home / "lim-demo" / "report.html").read_text()
     logs = {path.name for path in (run.home / "lim-demo" / "logs").iterdir()}
-    assert logs >= {"valkey.log", "dask.log", "matcher.log"}
+    assert logs >= {"valkey.log", "dask.log", "manager.log", "matcher.log"}
     assert "report: lim-demo/report.html" in run.said
     assert not (run.home / ".local" / "state" / "lim" / "up.toml").exists()
 
@@ -191,7 +191,7 @@ def test_ctrl_c_again_while_it_stops(tmp_path: Path) -> None:
     """The impatient get their prompt back, and still nothing is left."""
     run = Marked(("demo", "--rows", "5000", "--probes", "1000"), tmp_path).start()
     try:
-        run.wait_said("Dask dashboard while the demo runs")
+        run.wait_said("while the demo runs: pages of the manager")
         for moment in (0.0, 0.05, 0.2, 0.5):
             run.wait_until_after(moment)
             run.signal(signal.SIGINT)

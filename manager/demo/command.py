@@ -19,6 +19,7 @@ from configs.cli import Context
 from manager.demo import steps
 from manager.demo.check import Gallery, compare
 from manager.demo.direct import direct_per_s, published
+from manager.demo.leaving import leave_open
 from manager.demo.plan import Wishes
 from manager.demo.tables import figures, printed, table
 from manager.demo.usage import usage
@@ -57,23 +58,28 @@ def demo(context: Context, /, json_file: Path | None, **options: Any) -> None:
     stop_in_order()
     began, console = time.monotonic(), Console(stderr=True, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="lim-demo-", ignore_cleanup_errors=True) as folder:
-        console.print("starting a Redis-protocol server, a bucket, Dask workers and a matcher")
+        console.print("starting a Redis-protocol server, a bucket, Dask workers, a manager and a matcher")
         with (
             running(Path(folder), context.loaded, s3=wishes.s3, workers=wishes.workers) as stack,
             _logs_kept(stack, wishes),
         ):
-            console.print(f"Dask dashboard while the demo runs: {stack.dashboard}")
+            console.print(
+                f"while the demo runs: pages of the manager {stack.manager_url}, Dask dashboard {stack.dashboard}"
+            )
             found, shown = _run(stack, wishes)
-            dashboard = stack.dashboard
-    if json_file is not None:
-        part = json_file.with_name(f".{json_file.name}.part")
-        part.write_text(json.dumps(found, indent=1) + "\n")
-        part.replace(json_file)
-    printed(shown)
-    Console(soft_wrap=True).print(
-        f"report: {wishes.out / 'report.html'}\nDask dashboard while it ran: {dashboard}; `lim up` keeps one running\n"
-        f"the demo took {time.monotonic() - began:.0f} s; everything it started has ended"
-    )
+            took = time.monotonic() - began
+            if json_file is not None:
+                _write(json_file, found)
+            printed(shown)
+            Console(soft_wrap=True).print(f"report: {wishes.out / 'report.html'}\nthe demo took {took:.0f} s")
+            leave_open(stack)
+    Console(soft_wrap=True).print("everything it started has ended; `lim up` keeps a stack running")
+
+
+def _write(file: Path, found: dict[str, Any]) -> None:
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(json.dumps(found, indent=1) + "\n")
+    part.replace(file)
 
 
 def _run(stack: Stack, wishes: Wishes) -> tuple[dict[str, Any], Any]:

@@ -28,10 +28,13 @@ class Running:
 
     name: str
     process: subprocess.Popen[bytes]
-    figures: Path
+    figures: Path | None
+    """None where it writes none."""
+    log: Path
+    """What it says on standard output."""
 
     def finish(self, stack: Stack) -> dict[str, Any]:
-        """Wait for its end; returns what it wrote with --json.
+        """Wait for its end; returns what it wrote with --json, if anything.
 
         Raises StackError when it fails, or when one of the stack's servers dies meanwhile.
         """
@@ -43,8 +46,9 @@ class Running:
         finally:
             self.stop()
         if self.process.returncode:
-            raise StackError(f"lim {self.name}: ended with {self.process.returncode}; why is said above")
-        return json.loads(self.figures.read_text())  # type: ignore[no-any-return]
+            why = self.log.read_text().strip().rpartition("\n")[2] if self.figures is None else ""
+            raise StackError(f"lim {self.name}: ended with {self.process.returncode}: {why or 'why is said above'}")
+        return {} if self.figures is None else json.loads(self.figures.read_text())
 
     def stop(self) -> None:
         """End it if it still runs: politely, then for good with all that it started."""
@@ -61,21 +65,22 @@ class Running:
                 Console(stderr=True).show_cursor()  # its progress bar had hidden it
 
 
-def begin(stack: Stack, name: str, *arguments: str, settings: tuple[str, ...] = ()) -> Running:
+def begin(stack: Stack, name: str, *arguments: str, settings: tuple[str, ...] = (), figures: bool = True) -> Running:
     """Start a command in a group of its own, so that a Ctrl-C interrupts us alone, who end it.
 
-    `settings` are section.field=value.  Its tables go to a log, its errors and progress to stderr.
+    `settings` are section.field=value.  Its tables go to a log, its errors and progress to stderr; `figures` says
+    whether it can write some with --json FILE.
     """
-    figures = stack.folder / f"{name}.json"
-    figures.unlink(missing_ok=True)
+    file, log = stack.folder / f"{name}.json", stack.logs / f"{name}.log"
+    file.unlink(missing_ok=True)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
-    overrides = [word for setting in settings for word in ("--set", setting)]
-    with (stack.logs / f"{name}.log").open("ab") as out:
+    line = lim(*(word for setting in settings for word in ("--set", setting)), name, *arguments)
+    with log.open("ab") as out:
         process = subprocess.Popen(
-            lim(*overrides, name, *arguments, "--json", str(figures)), env=kept | stack.environ, stdin=subprocess.DEVNULL,
+            [*line, "--json", str(file)] if figures else line, env=kept | stack.environ, stdin=subprocess.DEVNULL,
             stdout=out, start_new_session=True, preexec_fn=dying_with_us(),  # noqa: PLW1509 - one prctl, which takes no lock
         )  # fmt: skip
-    return Running(name, process, figures)
+    return Running(name, process, file if figures else None, log)
 
 
 def command(stack: Stack, name: str, *arguments: str, settings: tuple[str, ...] = ()) -> dict[str, Any]:

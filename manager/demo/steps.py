@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from manager.demo.commands import command
+from manager.demo.commands import begin, command
 from manager.demo.plan import LABEL, Wishes
 from manager.embedded.processes import StackError
 from manager.embedded.stack import Stack
+from pipeline.artifact import open_store
 from pipeline.sources.opening import open_source
+from pipeline.summary import kept
 
 LIMIT = 10
 """Candidates of a probe."""
@@ -82,12 +85,18 @@ def gallery(source: str, wishes: Wishes, most: int | None = None) -> tuple[NDArr
 
 
 def build(stack: Stack, wishes: Wishes, found: Faces) -> dict[str, Any]:
-    """Index the faces on the stack's Dask workers."""
-    arguments = [found.source, "--label", LABEL, "--recipe", wishes.recipe]
-    if found.measure is not None:
-        arguments += ["--probes", str(found.measure)]
-    settings = tuple(f"images.{name}={value}" for name, value in _photos(wishes).items())
-    return command(stack, "build", *arguments, settings=settings)
+    """Have the manager index the faces, as it does for everybody; returns the figures of its build."""
+    options = {"build.recipe": wishes.recipe, **{f"images.{name}": value for name, value in _photos(wishes).items()}}
+    given = [word for name, value in options.items() for word in ("--option", f"{name}={value}")]
+    places = ["--source", _place(found.source), *([] if found.measure is None else ["--probes", str(found.measure)])]
+    index_id = str(uuid.uuid4())
+    begin(stack, "submit", LABEL, *places, *given, "--task-id", index_id, "--wait", figures=False).finish(stack)
+    return kept(open_store(stack.storage.bucket, stack.storage), LABEL, index_id)
+
+
+def _place(source: str) -> str:
+    """Where the manager finds it, whose folder is another than this command's."""
+    return source if "://" in source else str(Path(source).absolute())
 
 
 def _photos(wishes: Wishes) -> dict[str, Any]:
