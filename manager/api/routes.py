@@ -39,13 +39,20 @@ def application(parts: Parts, pages: Sequence[BaseRoute] = ()) -> Starlette:
     feed = Feed(parts.tasks, parts.stopping)
     metrics = ManagerMetrics(parts, feed)
     registry = registry_of(metrics)
-    streams = events.Streams(feed)
 
     async def scraped(_: Request, __: Parts) -> Response:
         await metrics.look()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    table: list[Row] = [
+    selves = _of_itself(scraped)
+    routes = [*_routes("/1", [*_api(events.Streams(feed)), *selves], parts), *_routes("", selves, parts)]
+    requests = Middleware(Requests, figures=Figures(registry), refused=refused)
+    handlers: dict[Any, Any] = {LimError: answered, HTTPException: answered}
+    return Starlette(routes=[*routes, *pages], middleware=[requests], exception_handlers=handlers)
+
+
+def _api(streams: events.Streams) -> list[Row]:
+    return [
         ("GET", "/queue", "read", tasks.queue),
         ("GET", "/tasks", "read", tasks.tasks),
         ("POST", "/tasks", "write", tasks.submitted),
@@ -63,7 +70,10 @@ def application(parts: Parts, pages: Sequence[BaseRoute] = ()) -> Starlette:
         ("POST", "/labels/{label:path}/head", "write", bucket.head),
         ("GET", "/labels/{label:path}", "read", bucket.label),
     ]
-    selves: list[Row] = [
+
+
+def _of_itself(scraped: Call) -> list[Row]:
+    return [
         ("GET", "/version", "", lambda request, _: about.version(request)),
         ("GET", "/healthcheck", "", _health),
         ("GET", "/plugins", "read", lambda request, _: about.plugins(request)),
@@ -72,10 +82,6 @@ def application(parts: Parts, pages: Sequence[BaseRoute] = ()) -> Starlette:
         ("GET", "/docs/spec", "", documenting.spec),
         ("GET", "/docs", "", documenting.page),
     ]
-    routes = [*_routes("/1", [*table, *selves], parts), *_routes("", selves, parts)]
-    requests = Middleware(Requests, figures=Figures(registry), refused=refused)
-    handlers: dict[Any, Any] = {LimError: answered, HTTPException: answered}
-    return Starlette(routes=[*routes, *pages], middleware=[requests], exception_handlers=handlers)
 
 
 def _routes(prefix: str, rows: Sequence[Row], parts: Parts) -> list[Route]:

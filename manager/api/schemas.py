@@ -1,4 +1,4 @@
-"""What requests and answers of the manager's API look like, as JSON Schema."""
+"""Bodies of the manager's API, as JSON Schema."""
 
 from __future__ import annotations
 

@@ -21,9 +21,12 @@ GRACE_S = 2
 def listening(host: str, port: int, setting: str) -> socket.socket:
     """A socket that listens; port 0 = a free one.  Raises LimError, which names the setting, where it is taken."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        found = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise LimError(f"{setting}: expected to listen on {host}:{port}, got: {error}; set another") from error
+    # asyncio does it for sockets of its own alone: without it a body waits 40 ms for the head to be acknowledged
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
 @asynccontextmanager
