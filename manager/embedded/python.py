@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import urllib.request
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from manager.embedded.processes import Child
+from manager.embedded.processes import Child, free_port
 from manager.embedded.settings_file import OURS
 
 READY_S = 60.0
@@ -21,47 +21,56 @@ class Ports(NamedTuple):
     """Of our own processes, known before any of them runs, so that they start side by side: each takes seconds."""
 
     scheduler: int
+    dashboard: int
     matcher: int
     manager: int
+    """0 = none is wanted."""
 
     @property
     def scheduler_url(self) -> str:
         return f"tcp://127.0.0.1:{self.scheduler}"
 
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://127.0.0.1:{self.dashboard}"
+
+    @property
+    def manager_url(self) -> str:
+        return f"http://127.0.0.1:{self.manager}" if self.manager else ""
+
+    @property
+    def services(self) -> dict[str, int]:
+        """Those with a health check, in the order of their start."""
+        return {"manager": self.manager, "matcher": self.matcher} if self.manager else {"matcher": self.matcher}
+
     def places(self) -> dict[str, str | int]:
         """As settings."""
         return {
             "http.matcher_port": self.matcher, "http.manager_port": self.manager, "dask.scheduler": self.scheduler_url,
+            "dask.dashboard": self.dashboard_url, "manager.origin": self.manager_url,
         }  # fmt: skip
 
 
-class Wanted(NamedTuple):
-    """What is started."""
-
-    workers: int
-    """0 = one per core."""
-    ports: Ports
-    manager: bool
+def some_ports(*, manager: bool) -> Ports:
+    """Free ones."""
+    return Ports(free_port(), free_port(), free_port(), free_port() if manager else 0)
 
 
-def start_python(
-    folder: Path, environ: dict[str, str], children: dict[str, Child], ending: ExitStack, wanted: Wanted
-) -> str:
-    """Start our own processes, stopped in reverse order; returns the address of the Dask dashboard."""
-    ports = wanted.ports
+def start_python(folder: Path, environ: dict[str, str], ports: Ports, workers: int) -> Iterator[Child]:
+    """Start our own processes side by side, then wait for each; every one is given out as soon as it is started."""
     dask = folder / "dask.json"
     dask.unlink(missing_ok=True)
     cluster = lim(
-        "cluster", "--workers", str(wanted.workers), "--port", str(ports.scheduler), "--address-file", str(dask)
-    )
-    services = {"manager": ports.manager, "matcher": ports.matcher} if wanted.manager else {"matcher": ports.matcher}
-    for name, command in {"dask": cluster, **{name: lim(name) for name in services}}.items():
-        children[name] = Child(name, command, folder / "logs" / f"{name}.log", environ, without=(OURS,)).start()
-        ending.callback(children[name].stop)
-    children["dask"].wait_ready(dask.exists, READY_S)
-    for name, port in services.items():
-        children[name].wait_ready(partial(healthy, port), READY_S)
-    return str(json.loads(dask.read_text())["dashboard"])
+        "cluster", "--workers", str(workers), "--port", str(ports.scheduler), "--dashboard-port", str(ports.dashboard),
+        "--address-file", str(dask),
+    )  # fmt: skip
+    started = {}
+    for name, command in {"dask": cluster, **{name: lim(name) for name in ports.services}}.items():
+        started[name] = Child(name, command, folder / "logs" / f"{name}.log", environ, without=(OURS,)).start()
+        yield started[name]
+    started["dask"].wait_ready(dask.exists, READY_S)
+    for name, port in ports.services.items():
+        started[name].wait_ready(partial(healthy, port), READY_S)
 
 
 def lim(*arguments: str) -> list[str]:

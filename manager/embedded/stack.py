@@ -15,8 +15,8 @@ from typing import NamedTuple
 from configs.load import Loaded
 from configs.settings import Storage
 from manager.embedded.interrupting import cleaning_up
-from manager.embedded.processes import Child, StackError, free_port
-from manager.embedded.python import Ports, Wanted, start_python
+from manager.embedded.processes import Child, StackError
+from manager.embedded.python import some_ports, start_python
 from manager.embedded.seaweed import start_seaweed
 from manager.embedded.settings_file import settings_text, write_private
 from manager.embedded.valkey import start_valkey
@@ -113,13 +113,16 @@ def _started(folder: Path, loaded: Loaded, ending: ExitStack, children: dict[str
     else:
         Path(storage.bucket).mkdir(exist_ok=True)
     environ = keys | {"LIM_SETTINGS": str(folder / "settings.toml"), "DASK_TEMPORARY_DIRECTORY": str(folder / "dask")}
-    ports = Ports(free_port(), free_port(), free_port())
-    places = _places(folder, redis.url, storage, keys) | ports.places()
-    write_private(folder / "settings.toml", settings_text(loaded, places))
-    dashboard = start_python(folder, environ, children, ending, Wanted(wishes.workers, ports, wishes.manager))
+    ports = some_ports(manager=wishes.manager)
+    write_private(
+        folder / "settings.toml", settings_text(loaded, _places(folder, redis.url, storage, keys) | ports.places())
+    )
+    for child in start_python(folder, environ, ports, wishes.workers):
+        children[child.name] = child
+        ending.callback(child.stop)
     return Stack(
-        folder, redis.url, storage, ports.scheduler_url, dashboard, ports.matcher, ports.manager, folder / "settings.toml",
-        environ, children,
+        folder, redis.url, storage, ports.scheduler_url, f"{ports.dashboard_url}/status", ports.matcher, ports.manager,
+        folder / "settings.toml", environ, children,
     )  # fmt: skip
 
 

@@ -14,9 +14,10 @@ from pipeline.artifact import ArtifactError, open_store
 from pipeline.pages.children import TooMany, UnderWay
 from pipeline.pages.figures import figures
 from pipeline.pages.history import BuildOf
-from pipeline.pages.orders import FIELDS, RECIPES, Refused, fields_of, look, ordered
+from pipeline.pages.orders import FIELDS, RECIPES, Ordered, Refused, fields_of, look, ordered
 from pipeline.pages.rendering import REPORT_POLICY
 from pipeline.pages.request import Request
+from pipeline.pages.through import hand_over
 
 LOOK_S = 30.0
 """Longest look at a source before an order is taken."""
@@ -50,7 +51,8 @@ class BuildsRequest(Request):
         place = {"cwd": str(Path.cwd()), "workers": len(self.service.scheduler.workers)}
         return self.frame().render(
             "builds.html.j2", builds=self.builds(), fields=dict.fromkeys(FIELDS, "") | fields, errors=errors,
-            recipes=RECIPES, is_followed=is_followed, bucket=self.service.settings.storage.bucket, **place,
+            recipes=RECIPES, is_followed=is_followed, task=self.get_query_argument("task", ""),
+            bucket=self.service.settings.storage.bucket, **place,
         )  # fmt: skip
 
 
@@ -87,6 +89,9 @@ class Submit(BuildsRequest):
             fields = self._fields()
             order = ordered(fields, self.service.settings)
             await asyncio.wait_for(asyncio.to_thread(look, order), LOOK_S)
+            if self.service.settings.manager.origin:
+                await self._hand_over(order)
+                return
             build = self.service.children.submit(order)
         except Refused as error:
             self._refuse(422, fields, error.errors)
@@ -102,6 +107,14 @@ class Submit(BuildsRequest):
             self.set_header("Location", f"builds/{build.run}")
             self.set_status(201 if self.wants_json else 303)
             self.finish(self.shown(build) if self.wants_json else b"")
+
+    async def _hand_over(self, order: Ordered) -> None:
+        """What the manager builds appears here as well, once a worker is at it."""
+        settings = self.service.settings
+        task_id = await hand_over(order, settings.manager.origin, settings.http.token)
+        self.set_header("Location", f"../lim?task={task_id}")
+        self.set_status(201 if self.wants_json else 303)
+        self.finish({"task_id": task_id} if self.wants_json else b"")
 
     def _fields(self) -> dict[str, str]:
         if self.request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
