@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from configs.settings import Settings
 from pipeline.errors import BuildError
@@ -22,6 +23,11 @@ class Order:
     """The id that the index is to have; empty = a new one, or that of the build that is continued."""
     whole: bool = False
     """Whether the list is so short that all stages are one item."""
+
+
+def from_anywhere(url: str) -> str:
+    """A place as a process that was started in another folder finds it: a path becomes absolute, a URL stays."""
+    return url if not url or "://" in url else str(Path(url).absolute())
 
 
 def check_label(label: str) -> None:

@@ -13,6 +13,7 @@ from manager.commands.following import EXITS, exit_code, follow, outcome
 from manager.commands.printing import print_json
 from manager.errors import AlreadyIndexed, TaskExists
 from manager.remote import Json, Refused, Remote, part, patiently
+from pipeline.order import from_anywhere
 
 PATIENCE_S = 10.0
 """How long a submission is sent again while nobody answers for it: with the same id it happens once."""
@@ -49,6 +50,7 @@ def submit(context: Context, /, label: str, **options: Any) -> int:
     """Have LABEL indexed; what waits already, or is indexed already, is not submitted twice, and that is no error."""
     remote = Remote.of(context.settings)
     asked = {name: options[name] for name in ("source", "probes", "options", "priority", "again")}
+    asked |= {name: from_anywhere(options[name]) for name in ("source", "probes")}  # the managers' folder is another
     body = {"list_id": label, **asked, "task_id": options["task_id"] or str(uuid.uuid4()), "submitted_by": _who()}
     remote.call("GET", "/version")  # whether there is a manager at all is known at once
     task_id, already = _submitted(remote, body)

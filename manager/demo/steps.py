@@ -19,6 +19,7 @@ from manager.demo.plan import LABEL, Wishes
 from manager.embedded.processes import StackError
 from manager.embedded.stack import Stack
 from pipeline.artifact import open_store
+from pipeline.order import from_anywhere
 from pipeline.sources.opening import open_source
 from pipeline.summary import kept
 
@@ -88,15 +89,14 @@ def build(stack: Stack, wishes: Wishes, found: Faces) -> dict[str, Any]:
     """Have the manager index the faces, as it does for everybody; returns the figures of its build."""
     options = {"build.recipe": wishes.recipe, **{f"images.{name}": value for name, value in _photos(wishes).items()}}
     given = [word for name, value in options.items() for word in ("--option", f"{name}={value}")]
-    places = ["--source", _place(found.source), *([] if found.measure is None else ["--probes", str(found.measure)])]
+    places = [
+        "--source",
+        from_anywhere(found.source),
+        *([] if found.measure is None else ["--probes", str(found.measure)]),
+    ]
     index_id = str(uuid.uuid4())
     begin(stack, "submit", LABEL, *places, *given, "--task-id", index_id, "--wait", figures=False).finish(stack)
     return kept(open_store(stack.storage.bucket, stack.storage), LABEL, index_id)
-
-
-def _place(source: str) -> str:
-    """Where the manager finds it, whose folder is another than this command's."""
-    return source if "://" in source else str(Path(source).absolute())
 
 
 def _photos(wishes: Wishes) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest, HTTPResponse
 
+from pipeline.order import from_anywhere
 from pipeline.pages.orders import Ordered, Refused, options_of
 
 ANSWER_S = 60.0
@@ -44,14 +44,9 @@ def _body(ordered: Ordered) -> dict[str, Any]:
     given, order = ordered.fields, ordered.order
     texts = {f"build.{name}": given[name] for name in ("recipe", "shards") if given[name]}
     return {
-        "list_id": order.label, "source": _place(order.source), "probes": _place(order.probes),
+        "list_id": order.label, "source": from_anywhere(order.source), "probes": from_anywhere(order.probes),
         "options": texts | options_of(given["options"]), "submitted_by": "LIM builds",
     }  # fmt: skip
-
-
-def _place(url: str) -> str:
-    """As the manager finds it, which was started in another folder than the scheduler."""
-    return url if not url or "://" in url else str(Path(url).absolute())
 
 
 def _said(answer: HTTPResponse, manager: str) -> dict[str, Any]:
