@@ -8,8 +8,10 @@ PIP := -m pip install -q --disable-pip-version-check --no-input
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 TEST_ARGS ?=
-# Many tests wait for servers: some more processes than cores.
+# Many tests wait for servers: some more processes than cores.  TEST_ARGS="-n 0" runs them in one.
 TEST_PROCESSES ?= 3
+# Tests start hundreds of processes, which would all compile our modules where nothing compiled may be kept.
+export PYTHONDONTWRITEBYTECODE :=
 BROWSERS := chromium chromium-browser google-chrome
 
 .DEFAULT_GOAL := help
