@@ -117,13 +117,18 @@ def look_at_a_new_manager(many: Managers, environ: dict[str, str], proxy: Counti
     """How soon it shows what is there."""
     began = time.monotonic()
     manager = many.start(**environ, LIM_MANAGER__POLL_S=str(POLL_S))
-    wait_until(lambda: manager.ask("/1/labels?limit=1")[1]["count"] == LABELS, timeout_s=300, what="all labels")
+    wait_until(lambda: knows_all(manager), timeout_s=300, what="all labels")
     say(f"a manager knows all labels after {time.monotonic() - began:.1f} s")
     cold = [seconds(f"{manager.url}{path}")[0] for path in ("/labels", "/1/labels?limit=50&cursor=5000")]
     say(f"first pages of labels, while it reads their heads: {', '.join(f'{one * 1e3:.0f}' for one in cold)} ms")
     wait_until(lambda: proxy.counts["get"] >= LABELS, timeout_s=900, what="all heads")
     say(f"it has read all heads after {time.monotonic() - began:.0f} s: {dict(proxy.counts)}")
     return manager
+
+
+def knows_all(manager: Manager) -> bool:
+    status, said = manager.ask("/1/labels?limit=1")
+    return status == 200 and said["count"] == LABELS
 
 
 def look_at_a_matcher(group: Matchers, environ: dict[str, str], proxy: Counting, url: str, say: Say) -> None:

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 16
 """Objects read at a time."""
 
+PART = 32
+"""Heads that are read in one go, so that a page which needs others does not wait for ten thousand of them."""
+
 Got = TypeVar("Got")
 
 
@@ -63,7 +66,8 @@ class Shelf:
         try:
             changed = await self._aside(self._heads.look)
             self.looked = time.time()
-            await self._aside(self._heads.read, changed)
+            for first in range(0, len(changed), PART):
+                await self._aside(self._heads.read, changed[first : first + PART])
             self.unreachable = ""
         except TaskError as error:
             self.unreachable = str(error)
