@@ -1,4 +1,4 @@
-"""What a manager consists of, for those that answer requests and those that lead."""
+"""What a manager consists of, for whatever answers requests or leads."""
 
 from __future__ import annotations
 

@@ -82,7 +82,11 @@ async def test_a_while_without_a_leader_is_an_alarm(redis_url: str, tmp_path: Pa
     assert (health.leader, health.problems(), health.alarms()) == ("", [], [])
     await eventually(health.alarms)
     assert re.fullmatch(r"no manager has led for \d s, so nothing is built: .*", health.alarms()[0])
-    holding = asyncio.create_task(lease.hold(lambda _: asyncio.sleep(60)))
+
+    async def work(_: int) -> None:
+        await asyncio.Event().wait()
+
+    holding = asyncio.create_task(lease.hold(work))
     await eventually(lease.leads)
     await health.look()
     assert (health.leader, health.alarms()) == ("http://one", [])
