@@ -1,7 +1,7 @@
 """A client of the manager's HTTP API, for commands.
 
 RemoteError(LimError)
-├── NoManager    nothing answers at the address, or something that is no manager
+├── Unanswered   nothing answers at the address, or something that is no manager
 └── Refused      the manager does not do it: its error code, with what it says
 """
 
@@ -33,7 +33,7 @@ class RemoteError(LimError):
     """Something that a manager was asked for and did not do."""
 
 
-class NoManager(RemoteError):
+class Unanswered(RemoteError):
     """Nothing answers at the address, or something that is no manager."""
 
 
@@ -55,14 +55,16 @@ class Remote:
 
     @classmethod
     def of(cls, settings: Settings) -> Remote:
-        """That of `manager.origin`, or of this machine.  Raises NoManager where the settings name no port."""
+        """That of `manager.origin`, or of this machine.  Raises Unanswered where the settings name no port."""
         http = settings.http
         if not settings.manager.origin and not http.manager_port:
-            raise NoManager("manager.origin: expected where a manager answers, got nothing, and http.manager_port is 0")
+            raise Unanswered(
+                "manager.origin: expected where a manager answers, got nothing, and http.manager_port is 0"
+            )
         return cls(settings.manager.origin or f"http://127.0.0.1:{http.manager_port}", http.token or http.read_token)
 
     def call(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: object = None) -> Any:
-        """The JSON that a route under /1 answers with.  Raises NoManager, Refused."""
+        """The JSON that a route under /1 answers with.  Raises Unanswered, Refused."""
         asked = urlencode({name: value for name, value in (query or {}).items() if value not in ("", None)})
         target = f"{self._address.path}/1{path}" + (f"?{asked}" if asked else "")
         headers = {"Accept": "application/json", "Luna-Request-Id": f"{int(time.time()):010d},{uuid.uuid4()}"}
@@ -76,7 +78,7 @@ class Remote:
             answer = connection.getresponse()
             status, kind, data = answer.status, answer.getheader("Content-Type", ""), answer.read()
         except (OSError, HTTPException) as error:
-            raise NoManager(
+            raise Unanswered(
                 f"{self.origin}: no manager answers ({str(error) or type(error).__name__}): start one with `lim manager`, "
                 "or set manager.origin to the address of one that runs"
             ) from error
@@ -101,7 +103,7 @@ class Remote:
         try:
             return kind(self._address.hostname or "", self._address.port, timeout=ANSWER_S)
         except ValueError as error:  # of the port
-            raise NoManager(f"manager.origin: expected http://host:port, got {self.origin!r}") from error
+            raise Unanswered(f"manager.origin: expected http://host:port, got {self.origin!r}") from error
 
     def _read(self, status: int, kind: str, data: bytes) -> Any:
         if status == 204:
@@ -119,7 +121,7 @@ class Remote:
             if status in (401, 403):
                 message += " (of this command: http.token, or LIM_HTTP__TOKEN)"
             raise Refused(f"{message} [{code}]", code, status, task_id)
-        raise NoManager(
+        raise Unanswered(
             f"{self.origin}: expected the API of a manager, got status {status} and {kind or 'something'}: is "
             "manager.origin the address of a manager?"
         )
@@ -140,7 +142,7 @@ def patiently(ask: Callable[[], Got], patience_s: float) -> Got:
         try:
             return ask()
         except RemoteError as error:
-            is_passing = isinstance(error, NoManager) or (isinstance(error, Refused) and error.status == BUSY)
+            is_passing = isinstance(error, Unanswered) or (isinstance(error, Refused) and error.status == BUSY)
             if not is_passing or time.monotonic() >= until:
                 raise
         time.sleep(AGAIN_S)

@@ -14,7 +14,7 @@ from waiting import wait_until
 
 from configs.settings import Http, Manager, Settings
 from manager.embedded.processes import free_port
-from manager.remote import NoManager, Refused, Remote, part, patiently
+from manager.remote import Refused, Remote, Unanswered, part, patiently
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -56,11 +56,11 @@ def as_json(status: int, value: object) -> Answer:
 def test_where_nobody_answers_the_address_and_what_to_start_are_named() -> None:
     port = free_port()
     remote = Remote.of(Settings(http=Http(manager_port=port)))
-    with pytest.raises(NoManager, match=rf"http://127.0.0.1:{port}: no manager answers .*`lim manager`"):
+    with pytest.raises(Unanswered, match=rf"http://127.0.0.1:{port}: no manager answers .*`lim manager`"):
         remote.call("GET", "/tasks")
-    with pytest.raises(NoManager, match=r"manager.origin: expected where a manager answers"):
+    with pytest.raises(Unanswered, match=r"manager.origin: expected where a manager answers"):
         Remote.of(Settings(http=Http(manager_port=0)))
-    with pytest.raises(NoManager, match="expected http://host:port"):
+    with pytest.raises(Unanswered, match="expected http://host:port"):
         Remote.of(Settings(manager=Manager(origin="http://host:many"))).call("GET", "/tasks")
 
 
@@ -68,10 +68,10 @@ def test_what_is_no_manager_is_not_taken_for_one() -> None:
     page = (200, {"Content-Type": "text/html"}, b"<html>")
     with (
         answering(page) as (origin, _),
-        pytest.raises(NoManager, match="API of a manager, got status 200 and text/html"),
+        pytest.raises(Unanswered, match="API of a manager, got status 200 and text/html"),
     ):
         Remote(origin).call("GET", "/tasks")
-    with answering((502, {}, b"")) as (origin, _), pytest.raises(NoManager, match="got status 502"):
+    with answering((502, {}, b"")) as (origin, _), pytest.raises(Unanswered, match="got status 502"):
         Remote(origin).call("GET", "/tasks")
 
 
@@ -81,7 +81,7 @@ def test_a_token_is_not_carried_elsewhere() -> None:
         answering(as_json(200, {})) as (elsewhere, stolen),
         answering((307, {"Location": elsewhere}, b"")) as (origin, asked),
     ):
-        with pytest.raises(NoManager, match="got status 307"):
+        with pytest.raises(Unanswered, match="got status 307"):
             Remote(origin, "a-token-for-this-one").call("GET", "/tasks")
         assert asked[0][1]["Authorization"] == "Bearer a-token-for-this-one"
         assert stolen == []
@@ -134,5 +134,5 @@ def test_patience_outlasts_a_manager_that_is_away_and_no_refusal() -> None:
         with pytest.raises(Refused):
             patiently(lambda: Remote(origin).call("GET", "/tasks/t"), 20.0)
         assert len(asked) == 1
-    with pytest.raises(NoManager):
+    with pytest.raises(Unanswered):
         patiently(lambda: remote.call("GET", "/tasks"), 0.0)

@@ -1,4 +1,4 @@
-"""What a look of the planner came to, kept in Redis for pages, API and command line."""
+"""What a look of the planner came to, kept in Redis for whoever shows it."""
 
 from __future__ import annotations
 
