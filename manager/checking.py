@@ -12,6 +12,7 @@ from configs.load import changed
 from configs.settings import Settings
 from manager.errors import BadRequest
 from manager.tasks.tasks import MOST_PRIORITY
+from pipeline.artifact import quoted
 from pipeline.order import check_label
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ FREE = ("build.", "quality.", "source.", "images.")
 MOST_CHARACTERS = 10_000
 """Of a URL or of an option's value."""
 MOST_OPTIONS = 200
+MOST_QUOTED = 200
+"""Characters of a label in a key: a folder's file systems know names of 255, temporary ones included."""
+MOST_QUOTED_IN_S3 = 800
+"""Keys have 1,024."""
 MOST_OF_NAME = 100
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """It becomes the index id, a part of keys."""
@@ -41,10 +46,8 @@ class Unfit(BadRequest):
 def checked(wanted: Submission, settings: Settings) -> Settings:
     """The settings in force for it; raises Unfit with every field that is wrong."""
     errors = {}
-    try:
-        check_label(wanted.label)
-    except LimError as error:
-        errors["label"] = str(error)
+    if wrong := wrong_label(wanted.label, settings.storage.bucket):
+        errors["label"] = wrong
     for name, text in (("source", wanted.source), ("probes", wanted.probes)):
         if len(text) > MOST_CHARACTERS or (text and not text.isprintable()):
             errors[name] = (
@@ -70,6 +73,20 @@ def checked(wanted: Submission, settings: Settings) -> Settings:
     if errors:
         raise Unfit(errors)
     return settings
+
+
+def wrong_label(label: str, bucket: str) -> str:
+    """Why a text can be no label in a bucket; empty where it can."""
+    try:
+        check_label(label)
+    except LimError as error:
+        return str(error)
+    most = MOST_QUOTED_IN_S3 if bucket.startswith("s3://") else MOST_QUOTED
+    if (length := len(quoted(label))) > most:
+        return (
+            f"label: expected at most {most} characters once percent-encoded, as names of files have them, got {length}"
+        )
+    return ""
 
 
 def _wrong_options(options: Mapping[str, str]) -> dict[str, str]:

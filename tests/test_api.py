@@ -152,6 +152,11 @@ def test_versions_are_shown_rolled_removed(world: World) -> None:
     assert get(world, "/1/indexes/v1", 404)["error_code"] == 26204
     assert get(world, "/1/indexes/v3")["figures"]["recipe"]
     assert get(world, "/1/labels/nobody", 404)["error_code"] == 26226
+    endless = "%D1%8F" * 100  # whose key no file system could name
+    assert "at most 200 characters once percent-encoded" in get(world, f"/1/labels/{endless}", 404)["detail"]
+    assert post(world, f"/1/labels/{endless}/head", {"index_id": "v1"}, 404)["error_code"] == 26226
+    assert get(world, f"/1/indexes/{'x' * 101}", 404)["error_code"] == 26204
+    assert get(world, f"/1/indexes/v3?label={endless}", 404)["error_code"] == 26204
 
 
 def test_lists_come_in_pages(world: World) -> None:
@@ -197,6 +202,8 @@ def test_lists_come_in_pages(world: World) -> None:
         ("POST", "/1/tasks", '{"list_id": "a", "task_id": "a b"}', "task_id: expected up to 100 letters"),
         ("POST", "/1/tasks", '{"list_id": "a", "submitted_by": "\\n"}', "submitted_by: expected"),
         ("POST", "/1/labels/x/head", "{}", "index_id: expected text, got nothing"),
+        ("POST", "/1/labels/x/head", '{"index_id": "a/b"}', "index_id: expected up to 100 letters"),
+        ("POST", "/1/tasks", json.dumps({"list_id": "я" * 100}), "label: expected at most 200 characters once"),
     ],
 )  # fmt: skip
 def test_mistakes_name_the_field(world: World, method: str, path: str, body: str | None, said: str) -> None:

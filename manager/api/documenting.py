@@ -64,7 +64,7 @@ def _operations(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for method, operation in methods.items():
             answers = {
                 status: spec["components"]["responses"][one["$ref"].rsplit("/", 1)[-1]] if "$ref" in one else one
-                for status, one in operation["responses"].items()
+                for status, one in sorted(operation["responses"].items())
             }
             yield {"parameters": [], "requestBody": None, **operation} | {
                 "path": path, "method": method.upper(), "answers": answers,

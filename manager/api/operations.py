@@ -84,6 +84,12 @@ TASK_PRIORITY = fields("priority", priority=PRIORITY) | {"additionalProperties":
 HEAD = fields("index_id", index_id=ID) | {"additionalProperties": False}
 
 PATHS: Json = {
+    "/plan": {
+        "get": operation(
+            "The planner's last look at the lists of manager.lists: what was due, what became of it, what is wrong.",
+            ("200", fields("plan", plan={"oneOf": [schemas.PLAN, {"type": "null"}]})), "BadRequest",
+        ),
+    },
     "/queue": {
         "get": operation("Tasks that wait, in the order of their turns.", QUEUE, "BadRequest", *PAGE),
     },

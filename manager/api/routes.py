@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from configs.errors import LimError
-from manager.api import bucket, documenting, events, tasks
+from manager.api import bucket, documenting, events, plans, tasks
 from manager.api.allowing import let_in
 from manager.api.answering import answered, refused
 from manager.api.feed import Feed
@@ -53,6 +53,7 @@ def application(parts: Parts, pages: Sequence[BaseRoute] = ()) -> Starlette:
 
 def _api(streams: events.Streams) -> list[Row]:
     return [
+        ("GET", "/plan", "read", plans.last),
         ("GET", "/queue", "read", tasks.queue),
         ("GET", "/tasks", "read", tasks.tasks),
         ("POST", "/tasks", "write", tasks.submitted),

@@ -109,4 +109,16 @@ LABEL_VIEW = fields(
     alarms=array(ALARM),
 )  # fmt: skip
 
+BY_LABEL: Json = {"type": "object", "additionalProperties": TEXT}
+PLAN = fields(
+    "begin_time end_time next_time manager lists opened due counts submitted waiting resting errors problem",
+    begin_time=MOMENT, end_time=MOMENT, next_time=MOMENT, manager=TEXT, lists=WHOLE, opened=WHOLE, due=WHOLE,
+    counts={"type": "object", "additionalProperties": WHOLE, "description": "Entries of each kind; 200 of them are listed."},
+    submitted=BY_LABEL | {"description": "Ids of new tasks, by label."},
+    waiting=BY_LABEL | {"description": "Due, but this task waits or is being built."},
+    resting=BY_LABEL | {"description": "Due, but left in peace for now: why."},
+    errors=BY_LABEL | {"description": "What is wrong with single lists."},
+    problem=TEXT | {"description": "Why the look as a whole ended early; empty = it did not."},
+)  # fmt: skip
+
 LIMIT: Json = {"type": "integer", "minimum": 1, "maximum": MOST_IN_PAGE, "default": USUAL_PAGE}
