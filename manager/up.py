@@ -17,7 +17,7 @@ from configs.discovery import find_file, is_running, up_file
 from configs.errors import LimError
 from manager.embedded.interrupting import stop_in_order
 from manager.embedded.settings_file import write_private
-from manager.embedded.stack import Stack, running
+from manager.embedded.stack import Stack, Wanted, running
 
 LOOK_S = 0.5
 """Seconds between looks at whether every process lives."""
@@ -38,7 +38,7 @@ def up(context: Context, folder: Path | None, s3: bool, workers: int) -> None:
     stop_in_order()
     with ExitStack() as open_things:
         with console.status("starting Redis, bucket, Dask, manager and matcher"):
-            stack = open_things.enter_context(running(home, context.loaded, s3=s3, workers=workers, kept=True))
+            stack = open_things.enter_context(running(home, context.loaded, Wanted(s3=s3, workers=workers, kept=True)))
         write_private(
             file, f"# pid {os.getpid()}\n# written by `lim up`, removed when it ends\n{stack.settings.read_text()}"
         )

@@ -14,7 +14,7 @@ from rich.table import Table
 from configs.load import Loaded
 from manager.demo.tables import printed
 from manager.embedded.interrupting import stop_in_order
-from manager.embedded.stack import Stack, running
+from manager.embedded.stack import Stack, Wanted, running
 
 Line = tuple[str, str, str, bool | None]
 """Figure, measured, wanted, whether it is as wanted."""
@@ -26,7 +26,7 @@ def bench_stack(loaded: Loaded) -> Iterator[Stack]:
     stop_in_order()
     with (
         tempfile.TemporaryDirectory(prefix="lim-bench-", ignore_cleanup_errors=True) as folder,
-        running(Path(folder), loaded, manager=False) as stack,
+        running(Path(folder), loaded, Wanted(manager=False)) as stack,
     ):
         yield stack
 

@@ -24,7 +24,7 @@ from manager.demo.plan import Wishes
 from manager.demo.tables import figures, printed, table
 from manager.demo.usage import usage
 from manager.embedded.interrupting import stop_in_order
-from manager.embedded.stack import Stack, running
+from manager.embedded.stack import Stack, Wanted, running
 from pipeline.artifact import open_store
 
 COUNT = click.IntRange(min=1)
@@ -60,7 +60,7 @@ def demo(context: Context, /, json_file: Path | None, **options: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="lim-demo-", ignore_cleanup_errors=True) as folder:
         console.print("starting a Redis-protocol server, a bucket, Dask workers, a manager and a matcher")
         with (
-            running(Path(folder), context.loaded, s3=wishes.s3, workers=wishes.workers) as stack,
+            running(Path(folder), context.loaded, Wanted(s3=wishes.s3, workers=wishes.workers)) as stack,
             _logs_kept(stack, wishes),
         ):
             console.print(

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from configs.load import Loaded
 from configs.settings import Storage
@@ -70,14 +69,24 @@ class Stack:
         cleaning_up(self.children.values())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """How a stack is wanted."""
+
+    s3: bool = False
+    """A real S3 server instead of a folder as bucket."""
+    workers: int = 0
+    """0 = one per core."""
+    kept: bool = False
+    """Whether Redis writes a log, because somebody will start a stack in this folder again."""
+    manager: bool = True
+    """Whether there is one; what is measured without it has the machine to itself."""
+
+
 @contextmanager
-def running(
-    folder: Path, loaded: Loaded, *, s3: bool = False, workers: int = 0, kept: bool = False, manager: bool = True
-) -> Iterator[Stack]:
+def running(folder: Path, loaded: Loaded, wanted: Wanted | None = None) -> Iterator[Stack]:
     """The stack, with its data in `folder`; everything has stopped, matcher first, when the block ends.
 
-    `kept`: whether Redis writes a log, because somebody will start a stack in this folder again.
-    `manager`: whether there is one; what is measured without it has the machine to itself.
     Settings in force beyond addresses are taken over.  Raises StackError when a process does not start,
     or when another stack runs in this folder.
     """
@@ -85,27 +94,18 @@ def running(
     children: dict[str, Child] = {}
     with _alone(folder), ExitStack() as stack:
         try:
-            yield _started(folder, loaded, stack, children, _Wishes(s3, workers, kept, manager))
+            yield _started(folder, loaded, stack, children, wanted or Wanted())
         finally:
             cleaning_up(children.values())
 
 
-class _Wishes(NamedTuple):
-    """How a stack is wanted."""
-
-    s3: bool
-    workers: int
-    kept: bool
-    manager: bool
-
-
-def _started(folder: Path, loaded: Loaded, ending: ExitStack, children: dict[str, Child], wishes: _Wishes) -> Stack:
+def _started(folder: Path, loaded: Loaded, ending: ExitStack, children: dict[str, Child], wanted: Wanted) -> Stack:
     """Start everything; `children` gets each process, `ending` how it is stopped."""
     logs = folder / "logs"
-    redis = start_valkey(folder / "redis", logs / "valkey.log", kept=wishes.kept)
+    redis = start_valkey(folder / "redis", logs / "valkey.log", kept=wanted.kept)
     ending.callback(redis.stop)
     children["valkey"], storage, keys = redis.child, Storage(bucket=str(folder / "bucket")), {}
-    if wishes.s3:
+    if wanted.s3:
         server = start_seaweed(folder / "s3", logs / "s3.log", keys=_kept_keys(folder))
         ending.callback(server.stop)
         children["s3"], storage = server.child, Storage(bucket=server.url, endpoint_url=server.endpoint)
@@ -113,11 +113,11 @@ def _started(folder: Path, loaded: Loaded, ending: ExitStack, children: dict[str
     else:
         Path(storage.bucket).mkdir(exist_ok=True)
     environ = keys | {"LIM_SETTINGS": str(folder / "settings.toml"), "DASK_TEMPORARY_DIRECTORY": str(folder / "dask")}
-    ports = some_ports(manager=wishes.manager)
+    ports = some_ports(manager=wanted.manager)
     write_private(
         folder / "settings.toml", settings_text(loaded, _places(folder, redis.url, storage, keys) | ports.places())
     )
-    for child in start_python(folder, environ, ports, wishes.workers):
+    for child in start_python(folder, environ, ports, wanted.workers):
         children[child.name] = child
         ending.callback(child.stop)
     return Stack(
