@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import redis
 from managers import Manager, managers
 from waiting import wait_until
-
-from manager.planner.rounds import LAST
 
 PLANNED = {
     "LIM_MANAGER__LISTS": "dynamic", "LIM_MANAGER__MIN_LIST_ROWS": "300", "LIM_MANAGER__PLANNING_PERIOD_S": "0.5",
@@ -59,7 +55,8 @@ def test_what_is_due_is_indexed_whoever_leads_and_once(tmp_path: Path, redis_url
         put(tmp_path, "small", 310, seed=2)
         wait_until(lambda: built(follower, 2), timeout_s=40, what="the list that grew being indexed")
         assert tasks(follower)[0]["label"] == "small"
-    with redis.Redis.from_url(redis_url) as client:
-        told = json.loads(client.get(LAST) or b"{}")
-    assert (told["lists"], told["errors"], told["problem"]) == (2, {}, "")
-    assert told["next"] > told["began"]
+        _, said = follower.ask("/1/plan")
+    plan = said["plan"]
+    assert (plan["lists"], plan["counts"]["errors"], plan["errors"], plan["problem"]) == (2, 0, {}, "")
+    assert plan["manager"].startswith("http://manager-")
+    assert plan["next_time"] > plan["begin_time"]
