@@ -79,7 +79,7 @@ def test_the_document_is_valid(world: World) -> None:
 
 
 def test_a_few_requests_of_each_operation_are_answered_as_documented(world: World) -> None:
-    assert run(world, 2) > 60
+    assert run(world, 2) > 50
 
 
 @pytest.mark.drill
