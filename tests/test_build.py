@@ -104,22 +104,12 @@ def test_on_s3_the_same_index_comes_out(scan: tuple[Built, Path], gallery: Path,
     assert run(gallery, settings).manifest.content_digest == scan[0].manifest.content_digest
 
 
-STAGES = (
-    "extract",
-    "census",
-    "plan",
-    "train",
-    "encode",
-    "assemble",
-    "probes",
-    "truth",
-    "measure",
-    "evaluate",
-    "publish",
-)
+def stages(*quick: str) -> list[object]:
+    """All stages; those that are not named here are drilled."""
+    return [pytest.param(one.name, marks=() if one.name in quick else pytest.mark.drill) for one in BUILD]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", stages("extract", "train", "assemble", "measure", "publish"))
 def test_a_failure_in_any_stage_is_continued(
     scan: tuple[Built, Path], gallery: Path, tmp_path: Path, stage: str
 ) -> None:
@@ -156,14 +146,8 @@ def lim(*arguments: str, **environ: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-EVERY = [
-    pytest.param(one.name, marks=() if one.name in ("extract", "train", "publish") else pytest.mark.drill)
-    for one in BUILD
-]
-
-
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("stage", EVERY)
+@pytest.mark.parametrize("stage", stages("train", "publish"))
 def test_a_killed_build_is_continued_by_the_same_command(
     scan: tuple[Built, Path], gallery: Path, tmp_path: Path, stage: str
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,10 +38,18 @@ def busy_s3(s3_server: S3) -> Iterator[Proxy]:
         yield found
 
 
-def command(source: Path, **environ: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def command(source: Path, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A build, which ends with the block."""
     settings = {"LIM_SETTINGS": "", "LIM_DASK__SCHEDULER": "serial", **SMALL, **environ}
     arguments = [*LIM, "build", str(source), "--label", "list", "--json", "-"]
-    return subprocess.Popen(arguments, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with subprocess.Popen(
+        arguments, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -142,21 +151,21 @@ def test_a_build_outlives_ten_seconds_of_503(
     busy_s3: Proxy, s3_url: str, s3_server: S3, gallery: Path, digest: str, stage: str
 ) -> None:
     """Whatever of it meets them: items on two workers, listings in the command itself."""
-    running = command(
-        gallery,
-        LIM_STORAGE__BUCKET=s3_url,
-        LIM_STORAGE__ENDPOINT_URL=busy_s3.url,
-        LIM_DASK__SCHEDULER="",
-        LIM_DASK__WORKERS="2",
-    )
+    environ = {
+        "LIM_STORAGE__BUCKET": s3_url, "LIM_STORAGE__ENDPOINT_URL": busy_s3.url, "LIM_DASK__SCHEDULER": "",
+        "LIM_DASK__WORKERS": "2",
+    }  # fmt: skip
     store = open_store(s3_url, Storage(endpoint_url=s3_server.endpoint))
-    wait_until(
-        lambda: any(f"/done/{stage}/" in key for key in store.keys("work/")), timeout_s=90, what=f"an item of {stage}"
-    )
-    busy_s3.busy(True)
-    timer = threading.Timer(10, busy_s3.busy, (False,))
-    timer.start()
-    got = figures(running, timeout_s=200)
+    with command(gallery, **environ) as running:
+        wait_until(
+            lambda: any(f"/done/{stage}/" in key for key in store.keys("work/")),
+            timeout_s=90,
+            what=f"an item of {stage}",
+        )
+        busy_s3.busy(True)
+        timer = threading.Timer(10, busy_s3.busy, (False,))
+        timer.start()
+        got = figures(running, timeout_s=200)
     assert not timer.is_alive(), "it ended before the trouble did"
     assert busy_s3.refused > 5
     assert got["content_digest"] == digest
