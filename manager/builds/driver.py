@@ -139,11 +139,9 @@ def _ended(job: Job, settings: Settings, means: tuple[Line, Telling, Cluster]) -
         order = progress.order = replace(job.order, whole=_is_short(job, mine))
         built = build(order, mine, lambda: cluster.runner(progress, job), progress, line.terms)
     except Exception as error:
-        ended = failure(error, job.order.label)
         progress.failed(error)
-        if ended.again:
-            cluster.leave()  # the next build finds one that works
-        return ended
+        cluster.leave()  # the next attempt finds one that works, and nothing that this one left there
+        return failure(error, job.order.label)
     progress.published(built)
     return success(built)
 

@@ -105,7 +105,7 @@ class Wave:
         if spec.terms.fence is not None:  # what an earlier leader submitted publishes under its fence, and is refused
             again += f"-fence-{spec.terms.fence}"
         return self.client.submit(
-            noted, self.stage, self.work, item, key=f"{self.stage.name}-{spec.label}-{spec.index_id[:8]}-{item.key}{again}",
+            noted, self.stage, self.work, item, key=f"{self.stage.name}-{spec.label}-{spec.index_id}-{item.key}{again}",
             pure=False, resources=wanted(spec), workers=[worker] if worker else None, priority=self.priority,
         )  # fmt: skip
 
