@@ -1,4 +1,4 @@
-"""What the leading manager tells the drivers of its builds, what they tell it: pickled, each with its length before it."""
+"""What the leading manager tells the drivers of its builds, what they tell it, each with its length before it."""
 
 from __future__ import annotations
 
