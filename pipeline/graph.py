@@ -95,7 +95,7 @@ def cluster(dask: Dask) -> Iterator[Client]:
         with _answering(dask) as client:
             yield client
         return
-    keep_freed()
+    keep_freed(dask.memory_limit, dask.threads_per_worker)
     with (
         LocalCluster(
             n_workers=dask.workers or max(1, (os.cpu_count() or 1) // dask.threads_per_worker),

@@ -32,7 +32,7 @@ def cluster(context: Context, /, workers: int, memory_limit: str, address_file: 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    keep_freed()
+    keep_freed(memory_limit, 1)
     with LocalCluster(
         n_workers=workers or None, threads_per_worker=1, processes=True, memory_limit=memory_limit,
         resources=offered(1), host="127.0.0.1", scheduler_port=ports["port"],

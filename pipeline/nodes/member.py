@@ -108,7 +108,7 @@ class Member:
     async def _stay(self) -> None:
         """One nanny, until it ends."""
         offer = self.offer
-        keep_freed()
+        keep_freed(offer.memory_limit, offer.slots)
         nanny = self._nanny = _Counting(
             offer.scheduler, nthreads=offer.slots, name=offer.name, memory_limit=offer.memory_limit,
             resources=offer.resources, dashboard_address="127.0.0.1:0" if "127.0.0.1" in offer.scheduler else None,
