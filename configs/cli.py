@@ -152,6 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # once more would only spoil the exit code
+        signal.setitimer(signal.ITIMER_REAL, 0)  # whatever repeats it: a timer outlives its handler
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -43,8 +43,8 @@ def up(context: Context, folder: Path | None, s3: bool, workers: int) -> None:
             file, f"# pid {os.getpid()}\n# written by `lim up`, removed when it ends\n{stack.settings.read_text()}"
         )
         open_things.callback(file.unlink, missing_ok=True)
-        _show(console, stack, file)
         try:
+            _show(console, stack, file)
             while True:
                 stack.check()
                 time.sleep(LOOK_S)

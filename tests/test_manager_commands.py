@@ -96,7 +96,7 @@ def test_from_a_submission_to_a_roll_back(world: World) -> None:
     assert all(word in table for word in ("people [1]", "second", "success", "500"))
     assert "digest" in world.said("tasks", "second")
 
-    (row,) = world.json("labels")["labels"]
+    (row,) = world.json("labels", "--prefix", "people [1]")["labels"]
     assert (row["label"], row["index"]["index_id"], row["versions"]) == ("people [1]", "second", 2)
     assert "people [1]" in world.said("labels")
     shown = world.said("labels", "people [1]")

@@ -184,7 +184,7 @@ def test_a_build_is_cancelled_tried_again_and_put_first(visitor: Visitor, world:
 
 def test_a_running_build_and_its_end(visitor: Visitor, world: World) -> None:
     world.submit("running", options={"build.recipe": "scan"})
-    task = world.claim()
+    task = world.claim("running")
     world.do(
         world.parts.tasks.progress(
             task.task_id, 1, {"stage": "train", "items": 8, "finished": 2, "rows_per_s": 1e4, "eta_s": 75.0}
@@ -210,7 +210,7 @@ def test_a_running_build_and_its_end(visitor: Visitor, world: World) -> None:
 
 def test_a_failed_build_is_an_alarm_until_it_is_made_good(visitor: Visitor, world: World) -> None:
     world.submit("poor")
-    task = world.claim()
+    task = world.claim("poor")
     world.do(world.parts.tasks.fail(task.task_id, 1, 26105, "no row can be indexed"))
     wait_until(
         lambda: "poor: its newest build failed: no row can be indexed" in checked(visitor.get("/")), what="the alarm"

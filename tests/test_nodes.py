@@ -217,8 +217,8 @@ def test_an_indexer_leaves_and_then_the_scheduler(work: Work, tmp_path: Path) ->
 
     def run(work: Work, number: int) -> int:
         mine = get_worker().name.rpartition("/")[2]
-        first = not work.keys("begun/")
-        work.write(f"begun/{mine}", b"")
+        first = not work.keys("at-work/")
+        work.write(f"at-work/{mine}", b"")
         if first or number == 1:
             threading.Event().wait(3600)
         return 1
@@ -232,11 +232,11 @@ def test_an_indexer_leaves_and_then_the_scheduler(work: Work, tmp_path: Path) ->
         runner = on_dask(client, settings)
 
         def when_begun(count: int, call: Callable[[], object]) -> None:
-            wait_until(lambda: len(work.keys("begun/")) == count, timeout_s=60, what="the item")
+            wait_until(lambda: len(work.keys("at-work/")) == count, timeout_s=60, what="the item")
             call()
 
         def leave() -> None:
-            (name,) = (key.rpartition("/")[2] for key in work.keys("begun/"))
+            (name,) = (key.rpartition("/")[2] for key in work.keys("at-work/"))
             os.kill(next(one.child.pid for one in found.indexers if name.startswith(one.child.name)), signal.SIGTERM)
 
         with ThreadPoolExecutor(1) as pool:
@@ -244,7 +244,7 @@ def test_an_indexer_leaves_and_then_the_scheduler(work: Work, tmp_path: Path) ->
             runner(stage, work, EIGHT[:1], told.append)
             left.result()
         assert [one.key for one in told] == ["00000"]
-        assert len(work.keys("begun/")) == 2
+        assert len(work.keys("at-work/")) == 2
         wait_until(
             lambda: [one for one in found.indexers if one.child.process and one.child.process.poll() is not None],
             what="exit",
@@ -253,7 +253,7 @@ def test_an_indexer_leaves_and_then_the_scheduler(work: Work, tmp_path: Path) ->
         assert gone.process is not None
         assert gone.process.returncode == 0
         assert "items handed back: 1" in gone.log.read_text()
-        work.bucket.delete(*(work.prefix + key for key in work.keys("begun/")))
+        work.bucket.delete(*(work.prefix + key for key in work.keys("at-work/")))
         assert found.scheduler is not None
         with ThreadPoolExecutor(1) as pool:
             killed = pool.submit(when_begun, 1, found.scheduler.kill)

@@ -85,7 +85,7 @@ def _write(file: Path, found: dict[str, Any]) -> None:
 def _run(stack: Stack, wishes: Wishes) -> tuple[dict[str, Any], Any]:
     os.environ.update({name: value for name, value in stack.environ.items() if name.startswith("AWS_")})
     faces = steps.faces(stack, wishes)
-    built = steps.build(stack, wishes, faces)
+    built = steps.submit(stack, wishes, faces)
     _keep_report(stack, built["report"], wishes)
     steps.wait_served(stack, built["index_id"])
     before = usage(stack)

@@ -86,17 +86,23 @@ def gallery(source: str, wishes: Wishes, most: int | None = None) -> tuple[NDArr
 
 
 def build(stack: Stack, wishes: Wishes, found: Faces) -> dict[str, Any]:
+    """Index the faces on the stack's Dask workers, without a manager; returns the figures."""
+    arguments = [found.source, "--label", LABEL, "--recipe", wishes.recipe, *_probes(found)]
+    settings = tuple(f"images.{name}={value}" for name, value in _photos(wishes).items())
+    return command(stack, "build", *arguments, settings=settings)
+
+
+def submit(stack: Stack, wishes: Wishes, found: Faces) -> dict[str, Any]:
     """Have the manager index the faces, as it does for everybody; returns the figures of its build."""
     options = {"build.recipe": wishes.recipe, **{f"images.{name}": value for name, value in _photos(wishes).items()}}
     given = [word for name, value in options.items() for word in ("--option", f"{name}={value}")]
-    places = [
-        "--source",
-        from_anywhere(found.source),
-        *([] if found.measure is None else ["--probes", str(found.measure)]),
-    ]
-    index_id = str(uuid.uuid4())
+    places, index_id = ["--source", from_anywhere(found.source), *_probes(found)], str(uuid.uuid4())
     begin(stack, "submit", LABEL, *places, *given, "--task-id", index_id, "--wait", figures=False).finish(stack)
     return kept(open_store(stack.storage.bucket, stack.storage), LABEL, index_id)
+
+
+def _probes(found: Faces) -> list[str]:
+    return [] if found.measure is None else ["--probes", str(found.measure)]
 
 
 def _photos(wishes: Wishes) -> dict[str, Any]:
