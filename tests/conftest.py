@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests' own modules, `waiti
 
 import answering
 import crowd as crowds
+from browsing import chromium
 from matchers import Wire
+from playwright.sync_api import Browser
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -88,6 +90,13 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 def s3_url(s3_server: S3) -> str:
     """s3://bucket/prefix on the session's server, with a prefix of this test's own."""
     return f"{s3_server.url}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Chromium; a test that asks for it is skipped where there is none."""
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from published import publish_index, unit_rows
 
 from configs.settings import Http, Manager, Redis, Settings, Source, Storage
 from manager.application import application
+from manager.embedded.valkey import start_valkey
 from manager.parts import Parts
 from manager.service import Service
 from manager.tasks.task import Task
@@ -25,6 +26,17 @@ from pipeline.artifact import FORMAT, Store, open_store
 from pipeline.web.serving import listening, serving
 
 Got = TypeVar("Got")
+
+
+@contextmanager
+def of_its_own(folder: Path) -> Iterator[World]:
+    """One over a Redis of its own, for the tests of a module, each of which has labels of its own."""
+    server = start_valkey(folder / "redis", folder / "redis.log")
+    try:
+        with shown(server.url, folder) as found:
+            yield found
+    finally:
+        server.stop()
 
 
 @dataclass

@@ -10,23 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from manager_pages import World, shown
+from manager_pages import World, of_its_own
 from pages import Reply
 
-from manager.embedded.valkey import start_valkey
 from pipeline.artifact import read_head
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One manager that leads nothing; each test has labels of its own."""
-    folder = tmp_path_factory.mktemp("api")
-    server = start_valkey(folder / "redis", folder / "redis.log")
-    try:
-        with shown(server.url, folder) as found:
-            yield found
-    finally:
-        server.stop()
+    with of_its_own(tmp_path_factory.mktemp("api")) as found:
+        yield found
 
 
 def save(world: World, label: str, rows: int = 30, seed: int = 0) -> None:

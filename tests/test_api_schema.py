@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
-from manager_pages import World, shown
+from manager_pages import World, of_its_own
 from openapi_spec_validator import validate
 from schemathesis import GenerationMode, openapi
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-
-from manager.embedded.valkey import start_valkey
 
 STREAMS = r"/events$"
 """They do not end; `test_api_events.py` has their tests."""
@@ -25,16 +23,11 @@ NARROWER = ("GET /tasks", "POST /tasks")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("schema")
-    server = start_valkey(folder / "redis", folder / "redis.log")
-    try:
-        with shown(server.url, folder) as found:
-            for version in ("a", "b"):
-                found.publish("people", version)
-            found.submit("people")
-            yield found
-    finally:
-        server.stop()
+    with of_its_own(tmp_path_factory.mktemp("schema")) as found:
+        for version in ("a", "b"):
+            found.publish("people", version)
+        found.submit("people")
+        yield found
 
 
 def ask(world: World, operation: Any, mode: GenerationMode, examples: int) -> int:

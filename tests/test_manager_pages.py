@@ -9,11 +9,10 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from manager_pages import World, shown
+from manager_pages import World, of_its_own
 from pages import Reply, Visitor
 from waiting import wait_until
 
-from manager.embedded.valkey import start_valkey
 from manager.pages.showing import PAGE
 from pipeline.artifact import index_prefix, read_head
 
@@ -23,13 +22,8 @@ OWN = "form_token"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One manager for the tests of this module, each of which has labels of its own."""
-    folder = tmp_path_factory.mktemp("pages")
-    server = start_valkey(folder / "redis", folder / "redis.log")
-    try:
-        with shown(server.url, folder) as found:
-            yield found
-    finally:
-        server.stop()
+    with of_its_own(tmp_path_factory.mktemp("pages")) as found:
+        yield found
 
 
 @pytest.fixture

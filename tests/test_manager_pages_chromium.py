@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import chromium, watched
+from browsing import watched
 from manager_person import (
     NARROW,
     READ,
@@ -27,12 +27,6 @@ from playwright.sync_api import Browser, Page, expect
 expect.set_options(timeout=30_000)  # a machine that may be busy
 
 BUILD_MS = 150_000
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

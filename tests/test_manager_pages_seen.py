@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import chromium, watched
+from browsing import watched
 from manager_pages import World, shown
 from manager_person import (
     NARROW,
@@ -32,12 +32,6 @@ from pipeline.progress import Lines
 from pipeline.stage import serial
 
 expect.set_options(timeout=30_000)  # a machine that may be busy
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

@@ -7,19 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import chromium, watched
+from browsing import watched
 from pages import QUICK, Cluster, cluster, gallery
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 expect.set_options(timeout=30_000)  # a machine that may be busy
 
 TOKEN = "correct-horse-battery"
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

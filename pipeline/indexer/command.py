@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 from dataclasses import replace
 
 import click
-import uvicorn
 
 from configs.cli import Context
-from configs.errors import LimError
 from configs.settings import Settings
 from pipeline.device.gpu_found import asked, count
 from pipeline.indexer.routes import application
 from pipeline.indexer.service import Service
 from pipeline.nodes.member import Member, Offer
 from pipeline.nodes.offers import offered
+from pipeline.web.serving import listening, on_signals, serving
 
 logger = logging.getLogger(__name__)
 
@@ -49,23 +47,14 @@ def indexer(context: Context, port: int | None, origin: str | None, slots: int |
 
 async def serve(settings: Settings) -> None:
     """Run service and HTTP on one loop until a signal.  Raises LimError when the port is taken."""
-    listening = _listening(settings)
-    port = listening.getsockname()[1]
-    origin = settings.indexer.origin or f"http://{socket.gethostname()}:{port}"
-    service = Service(settings, origin, _member(settings, origin))
-    _on_signals(service.stopping)
-    config = uvicorn.Config(
-        application(service), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
-    )
-    http = uvicorn.Server(config)
-    http.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    pages = asyncio.create_task(http._serve([listening]), name="http")
-    logger.info("Indexer %s listens on port %d.", origin, port)
-    try:
-        await service.run()
-    finally:
-        http.should_exit = True
-        await pages
+    with listening(settings.http.host, settings.http.indexer_port, "http.indexer_port") as at:
+        port = at.getsockname()[1]
+        origin = settings.indexer.origin or f"http://{socket.gethostname()}:{port}"
+        service = Service(settings, origin, _member(settings, origin))
+        on_signals(service.stopping)
+        async with serving(application(service), at):
+            logger.info("Indexer %s listens on port %d.", origin, port)
+            await service.run()
 
 
 def _member(settings: Settings, origin: str) -> Member | None:
@@ -76,24 +65,3 @@ def _member(settings: Settings, origin: str) -> Member | None:
     slots = settings.indexer.slots or (os.cpu_count() or 1 if asked() else count())
     offer = Offer(scheduler, origin, slots, settings.indexer.memory_limit, offered(slots))
     return Member(offer, settings.indexer.rejoin_s)
-
-
-def _listening(settings: Settings) -> socket.socket:
-    host, port = settings.http.host, settings.http.indexer_port
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise LimError(f"http.indexer_port: expected to listen on {host}:{port}, got: {error}; set another") from error
-
-
-def _on_signals(stopping: asyncio.Event) -> None:
-    """The first signal asks for an orderly stop, the second ends the process."""
-
-    def stop(number: int) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
