@@ -96,8 +96,15 @@ class World:
 
 
 def drivers() -> list[psutil.Process]:
-    """Those of this process."""
-    return [one for one in psutil.Process().children() if "manager.builds.driver" in " ".join(one.cmdline())]
+    """Those of this process that live."""
+    return [one for one in psutil.Process().children() if "manager.builds.driver" in _command(one)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""
 
 
 @asynccontextmanager

@@ -38,7 +38,7 @@ class Builds:
         try:
             async with Crew(self._settings, remaining).working() as crew, asyncio.TaskGroup() as group:
                 await self._lead(fence, crew, group)
-        except* Exception as failed:
+        except ExceptionGroup as failed:  # not `except*`, which would wrap again what is raised in it
             raise failed.exceptions[0] from None  # the first one; the others were cancelled or fell with it
 
     async def _lead(self, fence: int, crew: Crew, group: asyncio.TaskGroup) -> None:
