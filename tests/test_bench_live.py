@@ -36,7 +36,7 @@ def test_the_whole_on_little(tmp_path: Path) -> None:
     assert 0.5 < found["recall"] <= 1
     assert found["errors"] == 0
     assert found["p99_ratio"] == pytest.approx(found["with_p99_ms"] / found["without_p99_ms"])
-    for words in ("nothing is compared", "1 of them, at most 100,000 a minute, are compared", "ratio of p99"):
+    for words in ("nothing is compared", "at most 100,000 a minute", "ratio of p99"):  # a long line may be broken
         assert words in said
     assert list((tmp_path / "tmp").iterdir()) == []
 

@@ -120,6 +120,7 @@ async def test_events_survive_a_kill(redis_server: Valkey) -> None:
         listening = asyncio.create_task(listen())
         await eventually(lambda: said == [""], what="the subscription")
         await tasks.submit(wished("one"))
+        await eventually(lambda: said == ["", "one"], what="the event")
         redis_server.kill()
         redis_server.restart()
         await eventually(lambda: said == ["", "one", ""], what="the second subscription")

@@ -73,10 +73,9 @@ class Driver:
     def kill(self) -> None:
         """End it at once with the workers that it started; the build can be continued."""
         self.killed = True
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left, or it has no group of its own yet
+        # not Process.kill, which looks first whether it has ended, and so takes its exit code from who waits for it
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left
             os.killpg(self.process.pid, signal.SIGKILL)
-        with suppress(ProcessLookupError):
-            self.process.kill()
 
     async def end(self) -> None:
         """Kill it, return when it is gone."""
