@@ -14,7 +14,7 @@ from matcher.answering import Answerer, Lapsed
 from matcher.consumer import Bad, Consumer
 from matcher.deadlines import LATE, Bounds
 from matcher.doubt import Doubt
-from matcher.errors import BadRequest, Expired, MatchError, Stale, TimedOut, Unreachable
+from matcher.errors import BadRequest, Expired, MatchError, SearchFailed, Stale, TimedOut, Unreachable
 from matcher.exchange import Exchange
 from matcher.held import Whole
 from matcher.housekeeping import Housekeeping
@@ -121,6 +121,9 @@ class Relay:
             logger.warning("A request of %s is not passed on yet (%s); it is looked for again.", request.stream, error)
         except MatchError as error:
             self._outcomes.append((None, request, error))
+        except Exception as error:  # a mistake of ours is an answer as well, or the request would stay in hand for ever
+            logger.exception("A request of %s could not be passed on.", request.stream)
+            self._outcomes.append((None, request, SearchFailed(f"it was not passed on: {type(error).__name__}")))
         if self._outcomes and self._sending is None:
             self._sending = asyncio.create_task(self._send())
 
