@@ -39,7 +39,8 @@ async def test_the_client_repeats_a_stale_request_where_the_label_is_served(
 ) -> None:
     monkeypatch.setattr(keys, "REFRESH_S", 3600.0)  # a client that stood still for too long
     publish_index(world.store, "repeat", "repeat-1", unit_rows(22))
-    wait_until(lambda: world.matcher.indexes().get("repeat") == "repeat-1", what="loading")
+    with redis.Redis.from_url(world.url) as server:  # announced, not only loaded
+        wait_until(lambda: server.get(keys.serving("repeat")) == b"repeat-1", what="the announcement")
     async with MatchClient(world.url, Client(refresh_s=3600)) as client:  # it never looks by itself
         assert (await client.match("repeat", unit_rows(22)[0])).index_id == "repeat-1"
         publish_index(world.store, "repeat", "repeat-2", unit_rows(23))

@@ -9,6 +9,10 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError
 
 from manager.embedded.processes import Child, StackError, free_port
 
@@ -52,7 +56,11 @@ def start_seaweed(folder: Path, log: Path, bucket: str = "lim", keys: tuple[str,
     environ = {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}
     child = Child("seaweedfs", command, log, environ).start()
     endpoint = f"http://127.0.0.1:{ports['s3']}"
-    child.wait_ready(lambda: _has_bucket(endpoint, bucket), 60.0)
+    child.wait_ready(lambda: _answers(endpoint), 60.0)
+    client = botocore.session.get_session().create_client(
+        "s3", "us-east-1", endpoint_url=endpoint, aws_access_key_id=access, aws_secret_access_key=secret
+    )
+    child.wait_ready(lambda: _has_bucket(client, bucket), 60.0)
     return S3(child, endpoint, bucket, access, secret)
 
 
@@ -66,12 +74,21 @@ def _binary() -> str:
     return found
 
 
-def _has_bucket(endpoint: str, bucket: str) -> bool:
-    """403 without keys means that the server knows the bucket and guards it."""
+def _answers(endpoint: str) -> bool:
+    """Whether anything listens there, be it to say that it wants keys."""
     try:
-        with urllib.request.urlopen(f"{endpoint}/{bucket}", timeout=2):  # noqa: S310 - our own loopback address
+        with urllib.request.urlopen(endpoint, timeout=2):  # noqa: S310 - our own loopback address
             return True
-    except urllib.error.HTTPError as error:
-        return error.code == 403
+    except urllib.error.HTTPError:
+        return True
     except OSError:
         return False
+
+
+def _has_bucket(client: Any, bucket: str) -> bool:
+    """Asked with keys: without them the server says 403 before it has made the bucket as well."""
+    try:
+        client.head_bucket(Bucket=bucket)
+    except (BotoCoreError, ClientError):
+        return False
+    return True
