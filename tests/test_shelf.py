@@ -67,6 +67,17 @@ async def test_a_label_is_shown_with_its_versions_and_who_holds_them(
     assert view.alarms == ()
 
 
+async def test_a_label_is_shown_as_it_is_whatever_the_last_look_saw(store: Store, shelf: Shelf) -> None:
+    versions(store, "people", "a")
+    await shelf.refresh()
+    versions(store, "people", "b")
+    view = await shelf.label("people")
+    assert (view.index_id, view.previous) == ("b", ("a",))
+    store.delete(head_key("people"))
+    with pytest.raises(NoSuchLabel):
+        await shelf.label("people")
+
+
 async def test_figures_are_those_of_the_point_that_serves(store: Store, shelf: Shelf) -> None:
     point = {"nprobe": 4, "rerank": 32}
     speeds = [{"batch": 1, "qps": 900.0, "p50_ms": 1.1}, {"batch": 256, "qps": 5000.0, "p50_ms": 51.0}]

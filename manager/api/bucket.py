@@ -54,9 +54,8 @@ async def labels(request: Request, parts: Parts) -> Response:
 
 
 async def label(request: Request, parts: Parts) -> Response:
-    """A label with its versions, the newest first: as it is now, since who asks may be about to roll it back."""
+    """A label with its versions, the newest first."""
     Query.of(request)
-    await parts.shelf.refresh()
     return JSONResponse(label_json(await parts.shelf.label(_label(request, parts))))
 
 

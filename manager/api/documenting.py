@@ -7,7 +7,6 @@ from functools import cache
 from importlib.metadata import version as installed
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -16,6 +15,7 @@ from manager.errors import TaskError
 from manager.parts import Parts
 from pipeline.indexer.errors import DESCRIPTIONS
 from pipeline.pages.rendering import part, policy
+from pipeline.web.templates import templates
 
 
 async def spec(_: Request, __: Parts) -> Response:
@@ -30,10 +30,7 @@ async def page(_: Request, __: Parts) -> Response:
 
 @cache
 def _page() -> str:
-    environment = Environment(
-        loader=PackageLoader("manager.api", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    environment = templates("manager.api")
     spec = document(installed("lim"))
     return environment.get_template("docs.html.j2").render(
         spec=spec,

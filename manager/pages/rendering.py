@@ -10,12 +10,13 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from pipeline.notebooks.table import between, nbytes, share
 from pipeline.pages import rendering as shared
 from pipeline.pages.figures import span
+from pipeline.web.templates import templates
 
 STATES = {
     "pending": "waiting", "indexing": "building", "success": "published", "error": "failed", "cancelled": "cancelled",
@@ -85,11 +86,8 @@ class Frame:
 
 @cache
 def environment() -> Environment:
-    """Templates escape what they show, and fail on a name that is not there."""
-    found = Environment(
-        loader=PackageLoader("manager.pages", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    """The templates, with what they call."""
+    found = templates("manager.pages")
     found.filters |= {"span": span, "clock": clock, "ms": milliseconds, "nbytes": nbytes, "count": shared.count}
     found.filters |= {"share": share, "between": between, "signed": signed, "sentence": sentence, "coded": coded}
     found.filters |= {"words": STATES.__getitem__, "look": lambda status: CLASSES.get(status, status)}

@@ -94,7 +94,11 @@ class Shelf:
         ]
 
     async def label(self, label: str) -> LabelView:
-        """A label with every version that the bucket has.  Raises NoSuchLabel."""
+        """A label with every version that the bucket has, as it is now.  Raises NoSuchLabel.
+
+        Its own head is read: who looks at one label may be about to roll it back, a moment after it was published.
+        """
+        await self._aside(lambda: self._heads.read([label], again=True))
         head, etag = await self._head(label)
         ids = await self._aside(moving.versions, self._store, label)
         named = [one for one in (head.index_id, *head.previous) if one in ids or one == head.index_id]

@@ -10,10 +10,11 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from pipeline.pages.figures import span
+from pipeline.web.templates import templates
 
 WORDS = {
     "queued": "waiting for its turn", "starting": "starting", "running": "running", "published": "published",
@@ -30,11 +31,8 @@ REPORT_POLICY = (
 
 @cache
 def environment() -> Environment:
-    """Templates escape what they show, and fail on a name that is not there."""
-    found = Environment(
-        loader=PackageLoader("pipeline.pages", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    """The templates, with what they call."""
+    found = templates("pipeline.pages")
     found.filters |= {"span": span, "clock": clock, "count": count, "words": WORDS.__getitem__}
     return found
 
